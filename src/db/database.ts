@@ -1,0 +1,52 @@
+// The one interface to SQL: query and transaction, the same on PGlite, PostgreSQL and CockroachDB.
+
+/** A whole SQL statement under a name; the name is its metric label and its prepared-statement key. */
+export interface Statement {
+  /** snake_case, unique, bounded: becomes the label `operation`. */
+  readonly name: string;
+  /** Parameters are `$1, $2, …`; lists go in as arrays (`unnest($1::uuid[])`, `= any($1)`). */
+  readonly text: string;
+}
+
+/** Names a statement. The only interpolation allowed in `text` is the schema name. */
+export function statement(name: string, text: string): Statement {
+  return { name, text };
+}
+
+export interface QueryResult<Row> {
+  rows: Row[];
+  /** Rows returned, or rows written where the statement returns none. */
+  count: number;
+}
+
+/**
+ * Values come back alike on both drivers: int2/int4/int8 as number (an int8 beyond 2^53 is an error),
+ * float8 as number, numeric as string, timestamptz as Date, date as string, jsonb parsed, bytea as Uint8Array,
+ * uuid and text as string, arrays as arrays. Values go in as: number, string, boolean, null, Date (timestamptz),
+ * Uint8Array (bytea), arrays of these; jsonb as a JSON string (JSON.stringify by the caller), jsonb[] as string arrays cast
+ * with `unnest($1::text[])::jsonb`.
+ */
+export type SqlValue = unknown;
+
+export interface Queryable {
+  query<Row = Record<string, unknown>>(statement: Statement, params?: readonly SqlValue[]): Promise<QueryResult<Row>>;
+}
+
+export type Isolation = 'read committed' | 'serializable';
+
+export interface Database extends Queryable {
+  readonly kind: 'pglite' | 'postgres' | 'cockroachdb';
+  /**
+   * Runs `work` in a transaction and commits it. It is retried whole on 40001, 40P01, 40003 and dropped connections,
+   * so `work` must have no side effects besides its queries. A commit whose answer was lost is not retried blindly: it
+   * rejects with AmbiguousCommitError unless `options.idempotent` says that repeating is harmless.
+   */
+  transaction<T>(work: (tx: Queryable) => Promise<T>, options?: { idempotent?: boolean }): Promise<T>;
+  /**
+   * A connection of its own beside the pool (heartbeats, checkpoint writers). On PGlite it is the shared one.
+   * The returned object has its own `close()`.
+   */
+  dedicated(name: string): Promise<Queryable & { close(): Promise<void> }>;
+  /** Ends all connections; safe twice. */
+  close(): Promise<void>;
+}
