@@ -1,0 +1,67 @@
+// A pipeline's definition as the engine sees it: defaults applied, durations in milliseconds, expressions still as text.
+import type { RetryPolicy } from './retry-policy.ts';
+import type { ScheduleDefinition } from './schedule.ts';
+
+export interface Pipeline {
+  id: string;
+  tenant: string;
+  description?: string;
+  /** SHA-256 (hex, first 16 characters) of the canonical content: equal content, equal version. */
+  version: string;
+  inputs: Readonly<Record<string, InputDefinition>>;
+  /** Plain strings every step may read as `env.X`. */
+  env: Readonly<Record<string, string>>;
+  schedules: readonly ScheduleDefinition[];
+  /** 1 (highest) … 10; default 5. */
+  priority: number;
+  queue: string;
+  /** From the first claim of a run-level attempt; default 3,600,000. */
+  timeoutMs: number;
+  concurrency?: { limit: number; group?: string };
+  /** Run-level retry (`slow` unless said otherwise); absent = none. */
+  retry?: RetryPolicy;
+  onInterrupted: 'retry' | 'wait_manual' | 'fail';
+  /** In the order of the file; `needs` is always filled in (a step without it follows the one above). */
+  steps: readonly StepDefinition[];
+  /** Steps run at the end whatever happened, in order, after all others have ended. */
+  finally: readonly StepDefinition[];
+  /** Steps run only when the run failed, before `finally`. */
+  onFailure: readonly StepDefinition[];
+}
+
+export interface InputDefinition {
+  type: 'string' | 'integer' | 'number' | 'boolean' | 'array' | 'object';
+  description?: string;
+  /** Absent and not required: the value is null. */
+  default?: unknown;
+  required: boolean;
+  enum?: readonly unknown[];
+}
+
+export interface StepDefinition {
+  id: string;
+  /** Label shown to people while the step runs. */
+  label?: string;
+  /** Step type: `plugin.step`. */
+  uses: string;
+  /** May hold `${{ }}` expressions at any depth. */
+  with: Readonly<Record<string, unknown>>;
+  needs: readonly string[];
+  /** CEL, without the `${{ }}`. */
+  if?: string;
+  continueOnError: boolean;
+  env: Readonly<Record<string, string>>;
+  foreach?: ForeachDefinition;
+  retry: RetryPolicy;
+  /** One attempt; default 600,000. */
+  timeoutMs: number;
+  /** Progress of the run (0…100) once this step has completed; linear over steps where absent. */
+  progress?: number;
+}
+
+export interface ForeachDefinition {
+  /** A list, or one whole `${{ }}` expression that gives one. */
+  items: unknown;
+  maxParallel: number;
+  onItemError: 'continue' | 'fail';
+}

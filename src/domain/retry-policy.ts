@@ -1,0 +1,69 @@
+// How long to wait before a retry, and whether there is one: one formula, two named policies (REQUIREMENTS G-2, G-3, G-4).
+
+export interface RetryPolicy {
+  /** Delay before the first retry, in milliseconds. */
+  initialMs: number;
+  multiplier: number;
+  /** Upper bound of the delay before jitter, in milliseconds. */
+  maxMs: number;
+  /** 0…1: up to this share of the delay is added at random. */
+  jitter: number;
+  /** Retries, so attempts = maxRetries + 1. */
+  maxRetries: number;
+  /** Error classes (`transient`) and error names (`TimeoutError`) that are retried. */
+  on: readonly string[];
+}
+
+export type ErrorClass = 'transient' | 'fatal' | 'rate_limited' | 'item';
+
+/** For steps: 1 s, ×2, at most 60 s, jitter 20 %, 3 retries. */
+export const fastRetry: RetryPolicy = {
+  initialMs: 1_000,
+  multiplier: 2,
+  maxMs: 60_000,
+  jitter: 0.2,
+  maxRetries: 3,
+  on: ['transient'],
+};
+
+/** For whole runs: 1, 2, 4, 8 … 60 minutes, no jitter, 3 retries. */
+export const slowRetry: RetryPolicy = {
+  initialMs: 60_000,
+  multiplier: 2,
+  maxMs: 3_600_000,
+  jitter: 0,
+  maxRetries: 3,
+  on: ['transient'],
+};
+
+/** Waits longer than this give the worker back (DESIGN §7). */
+export const workerHoldMs = 5_000;
+
+/**
+ * Delay before retry `n` (1 = first retry), in milliseconds:
+ * `min(max, initial · multiplier^(n-1)) · (1 + random·jitter)`, `random` in 0…1.
+ */
+export function retryDelayMs(policy: RetryPolicy, n: number, random: number): number {
+  const base = Math.min(policy.maxMs, policy.initialMs * policy.multiplier ** (n - 1));
+  return Math.round(base * (1 + random * policy.jitter));
+}
+
+/** Whether an error of this class and name is retried after `retriesUsed` retries. */
+export function canRetry(
+  policy: RetryPolicy,
+  retriesUsed: number,
+  error: { class: ErrorClass; name: string },
+): boolean {
+  if (retriesUsed >= policy.maxRetries) return false;
+  return policy.on.includes(error.name) || policy.on.includes(error.class);
+}
+
+/** Wait for a `rate_limited` error, in milliseconds: the longer of Retry-After (60 s where it is absent) and the back-off. */
+export function rateLimitDelayMs(
+  policy: RetryPolicy,
+  n: number,
+  retryAfterMs: number | undefined,
+  random: number,
+): number {
+  return Math.max(retryAfterMs ?? 60_000, retryDelayMs(policy, n, random));
+}

@@ -1,0 +1,24 @@
+// What the configuration needs to know of step types in order to check pipelines, without loading the registry itself.
+
+/** A JSON Schema (draft 2020-12 or draft-07) as plain data. */
+export type JsonSchema = { readonly [key: string]: unknown };
+
+export interface StepTypeDescription {
+  /** `plugin.step`, e.g. `git.commit`. */
+  id: string;
+  plugin: string;
+  description?: string;
+  inputSchema: JsonSchema;
+  outputSchema: JsonSchema;
+  weight: 'light' | 'heavy';
+  isolation: 'inline' | 'process';
+  effects: 'none' | 'outside';
+  workspace: 'none' | 'writes' | 'reads';
+  /** Checks a `with` without expressions; each problem has a path into `with` and a message. */
+  validateInput(value: unknown): Promise<readonly { path: readonly (string | number)[]; message: string }[]>;
+}
+
+export interface StepCatalogue {
+  get(id: string): StepTypeDescription | undefined;
+  list(): readonly StepTypeDescription[];
+}

@@ -1,0 +1,171 @@
+// All that a plugin may import: how to define a plugin and its steps, what a step is given, how it fails. Exported as `cronwright/plugin`.
+
+/** What JSON can hold. Outputs of steps are JSON. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+/**
+ * The part of Standard Schema v1 (https://standardschema.dev) that Cronwright uses; zod, valibot and arktype schemas fit.
+ */
+export interface StandardSchema<Input = unknown, Output = Input> {
+  readonly '~standard': {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>;
+    readonly types?: { readonly input: Input; readonly output: Output } | undefined;
+  };
+}
+export type StandardResult<Output> =
+  | { readonly value: Output; readonly issues?: undefined }
+  | { readonly issues: readonly StandardIssue[] };
+export interface StandardIssue {
+  readonly message: string;
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
+}
+export type OutputOf<Schema> = Schema extends StandardSchema<infer _Input, infer Output> ? Output : never;
+
+/** `transient` is retried, `fatal` is not, `rate_limited` waits without using up a retry, `item` fails one item of a fan-out. */
+export type ErrorClass = 'transient' | 'fatal' | 'rate_limited' | 'item';
+
+/** A failure whose class the plugin knows. Anything else thrown is classified by the host (network and IO: transient; else fatal). */
+export class StepError extends Error {
+  readonly class: ErrorClass;
+  /** Milliseconds; only for `rate_limited`. */
+  readonly retryAfterMs: number | undefined;
+  /** Facts for people (exit code, line, excerpt of a log). Never secrets. */
+  readonly details: Json | undefined;
+
+  constructor(
+    errorClass: ErrorClass,
+    message: string,
+    options: { name?: string; cause?: unknown; retryAfterMs?: number; details?: Json } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = options.name ?? 'StepError';
+    this.class = errorClass;
+    this.retryAfterMs = options.retryAfterMs;
+    this.details = options.details;
+  }
+}
+
+export interface Log {
+  debug(message: string, fields?: Record<string, unknown>): void;
+  info(message: string, fields?: Record<string, unknown>): void;
+  warn(message: string, fields?: Record<string, unknown>): void;
+  error(message: string, fields?: Record<string, unknown>): void;
+}
+
+export interface Artifact {
+  /** UUID. */
+  id: string;
+  name: string;
+  mediaType: string;
+  /** Bytes. */
+  size: number;
+  /** Hex. */
+  sha256: string;
+}
+
+export type AbortReason = 'cancelled' | 'timeout' | 'lease_lost' | 'shutdown';
+
+/** What a step is given. Everything on it works alike in `inline` and `process` isolation. */
+export interface StepContext {
+  /** Aborts when the step has to end; `signal.reason` is an Error whose `name` is an AbortReason. */
+  readonly signal: AbortSignal;
+  /** Stable across attempts of this step (and item) of this run: send it with calls that must not happen twice. */
+  readonly idempotencyKey: string;
+  /** Rises with every claim of the run; a fencing token for stores of your own. */
+  readonly token: number;
+  /** 1 for the first try. */
+  readonly attempt: number;
+  readonly tenant: string;
+  readonly runId: string;
+  readonly pipeline: string;
+  readonly step: string;
+  /** Position in a fan-out; absent elsewhere. */
+  readonly item: number | undefined;
+  /** True where nothing outside may be changed: say what would be done, and return an output of the usual form. */
+  readonly dryRun: boolean;
+  /** A directory of the run, made on first use; absolute path. Never put it into an output. */
+  readonly workspace: string;
+  /** Environment of the step (`env` of pipeline and step), evaluated. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly log: Log;
+  /** A piece of the run's log as the program printed it. Chunks are split into lines by the host; more than the cap is dropped and said. */
+  output(stream: 'stdout' | 'stderr', chunk: string): void;
+  /** Progress within this step. `done` and `total` in any one unit. */
+  progress(progress: { done: number; total: number; message?: string }): void;
+  /** State within a step that survives a crash: JSON, ≤ 1 MB, fenced. */
+  readonly checkpoint: { load(): Promise<Json | undefined>; save(state: Json): Promise<void> };
+  readonly artifacts: {
+    put(artifact: { name: string; mediaType: string; content: Uint8Array | string }): Promise<Artifact>;
+    get(id: string): Promise<{ artifact: Artifact; content: Uint8Array }>;
+  };
+  readonly secrets: {
+    /** The value of a secret; a missing one is a `fatal` error that names it. Values are masked in logs. */
+    get(name: string): Promise<string>;
+  };
+  /** A named connection from the configuration; `self` is Cronwright's own database, read-only. */
+  sql(name: string): Promise<SqlConnection>;
+  /** Says to everyone who listens that something happened. `type` is snake_case. */
+  event(type: string, data: Json): void;
+  /** W3C traceparent of the step's span, for calls to others; absent where traces are off. */
+  readonly traceparent: string | undefined;
+  /** Settings of the host that built-in plugins obey: what networks may be reached, where data lives. */
+  readonly host: HostSettings;
+}
+
+export interface HostSettings {
+  /** Base URL of this daemon's own API, e.g. `http://127.0.0.1:8080`; absent in `cronwright run`. */
+  readonly apiUrl: string | undefined;
+  /** Absolute path of the data directory. */
+  readonly dataDir: string;
+  /** Hosts (`name`, `name:port`, CIDR) that `http.request` may reach although their addresses are private. */
+  readonly allowPrivateHosts: readonly string[];
+}
+
+export interface SqlConnection {
+  /** Bound parameters only (`$1`). Rows are plain JSON objects. */
+  query(text: string, params?: readonly Json[]): Promise<{ rows: Record<string, Json>[]; rowCount: number }>;
+}
+
+export interface StepDefinition<Input = unknown, Output = unknown> {
+  description?: string;
+  input: StandardSchema<unknown, Input>;
+  output: StandardSchema<unknown, Output>;
+  /** JSON Schemas; only needed where the schema is not a zod schema. */
+  inputJsonSchema?: Record<string, unknown>;
+  outputJsonSchema?: Record<string, unknown>;
+  /** `outside`: changes something beyond the run's own workspace; its start is recorded durably first. Default `none`. */
+  effects?: 'none' | 'outside';
+  /** `keyed`: the peer honours `ctx.idempotencyKey`; `natural`: repeating gives the same; `none`: it may happen twice. */
+  idempotency?: 'natural' | 'keyed' | 'none';
+  /** Where it runs. Default: `inline` for built-in plugins, `process` for all others. */
+  isolation?: 'inline' | 'process';
+  /** `light`: waits for a network or a timer; hundreds at once are fine. Default `heavy`. */
+  weight?: 'light' | 'heavy';
+  workspace?: 'none' | 'writes' | 'reads';
+  run(ctx: StepContext, input: Input): Promise<Output> | Output;
+}
+
+/** Keeps the types of `run` in step with the schemas. */
+export function defineStep<Input extends StandardSchema, Output extends StandardSchema>(
+  step: Omit<StepDefinition<OutputOf<Input>, OutputOf<Output>>, 'input' | 'output'> & { input: Input; output: Output },
+): StepDefinition {
+  return step as unknown as StepDefinition;
+}
+
+export interface PluginDefinition {
+  /** `[a-z][a-z0-9_-]*`: the first half of every step type. */
+  name: string;
+  /** Semantic version. */
+  version: string;
+  apiVersion: 1;
+  description?: string;
+  /** Step names match `[a-z][a-z0-9_]*`. */
+  steps: Readonly<Record<string, StepDefinition>>;
+}
+
+/** Declares a plugin; the default export of its package. */
+export function definePlugin(plugin: PluginDefinition): PluginDefinition {
+  return plugin;
+}
