@@ -1,0 +1,149 @@
+// Makes the record of a new run from a pipeline: what enqueue writes, with the limits it needs already named.
+import { uuidv7 } from 'uuidv7';
+import { CronwrightError, type Problem } from './errors.ts';
+import type { InputDefinition, Pipeline } from './pipeline.ts';
+import type { Origin } from './run.ts';
+
+export interface NewRun {
+  /** UUID v7, made here: enqueueing the same record twice is one run. */
+  id: string;
+  tenant: string;
+  pipeline: string;
+  pipelineVersion: string;
+  schedule: string | null;
+  nominalAt: Date | null;
+  nominalCount: number;
+  late: boolean;
+  origin: Origin;
+  priority: number;
+  queue: string;
+  weight: 'light' | 'heavy';
+  inputs: Readonly<Record<string, unknown>> | null;
+  dryRun: boolean;
+  actor: string | null;
+  parentId: string | null;
+  traceparent: string | null;
+  /** Not before this instant; null: at once. */
+  runAt: Date | null;
+  /** Keys of the slots it needs before it may start. */
+  limits: readonly string[];
+}
+
+export interface NewRunOptions {
+  origin: Origin;
+  inputs?: Readonly<Record<string, unknown>> | undefined;
+  priority?: number | undefined;
+  schedule?: { id: string; nominalAt: Date | null; nominalCount?: number; late?: boolean; exclusive: boolean };
+  runAt?: Date | undefined;
+  dryRun?: boolean | undefined;
+  actor?: string | undefined;
+  parentId?: string | undefined;
+  traceparent?: string | undefined;
+}
+
+/** Builds the record; inputs are completed with defaults and checked. Throws `invalid_input` naming every wrong input. */
+export function createNewRun(pipeline: Pipeline, weight: 'light' | 'heavy', options: NewRunOptions): NewRun {
+  const priority = options.priority ?? pipeline.priority;
+  if (!Number.isInteger(priority) || priority < 1 || priority > 10) {
+    throw new CronwrightError('invalid_input', `priority ${priority} is not a whole number from 1 (highest) to 10`, {
+      problems: [{ path: 'priority', message: 'out of range', got: String(priority), expected: '1…10' }],
+    });
+  }
+  return {
+    id: uuidv7(),
+    tenant: pipeline.tenant,
+    pipeline: pipeline.id,
+    pipelineVersion: pipeline.version,
+    schedule: options.schedule?.id ?? null,
+    nominalAt: options.schedule?.nominalAt ?? null,
+    nominalCount: options.schedule?.nominalCount ?? 1,
+    late: options.schedule?.late ?? false,
+    origin: options.origin,
+    priority,
+    queue: pipeline.queue,
+    weight,
+    inputs: completeInputs(pipeline.inputs, options.inputs ?? {}),
+    dryRun: options.dryRun ?? false,
+    actor: options.actor ?? null,
+    parentId: options.parentId ?? null,
+    traceparent: options.traceparent ?? null,
+    runAt: options.runAt ?? null,
+    limits: limitKeys(pipeline, options.schedule?.exclusive ? options.schedule.id : undefined),
+  };
+}
+
+/** The slots a run of this pipeline needs: its schedule's (overlap), its pipeline's or its group's. */
+export function limitKeys(pipeline: Pipeline, exclusiveSchedule?: string): string[] {
+  const keys: string[] = [];
+  if (exclusiveSchedule !== undefined) keys.push(scheduleSlotKey(exclusiveSchedule));
+  if (pipeline.concurrency) keys.push(concurrencySlotKey(pipeline.id, pipeline.concurrency.group));
+  return keys;
+}
+
+export function scheduleSlotKey(schedule: string): string {
+  return `schedule:${schedule}`;
+}
+
+export function concurrencySlotKey(pipeline: string, group: string | undefined): string {
+  return group === undefined ? `pipeline:${pipeline}` : `group:${group}`;
+}
+
+/** Inputs with defaults filled in; null where there is nothing to store. */
+function completeInputs(
+  definitions: Readonly<Record<string, InputDefinition>>,
+  given: Readonly<Record<string, unknown>>,
+): Record<string, unknown> | null {
+  const problems: Problem[] = [];
+  const complete: Record<string, unknown> = {};
+  for (const name of Object.keys(given)) {
+    if (!Object.hasOwn(definitions, name)) {
+      const known = Object.keys(definitions).join(', ') || 'none';
+      problems.push({ path: `inputs.${name}`, message: 'unknown input', got: name, expected: `one of: ${known}` });
+    }
+  }
+  for (const [name, definition] of Object.entries(definitions)) {
+    const value = Object.hasOwn(given, name) ? given[name] : definition.default;
+    if (value === undefined || value === null) {
+      if (definition.required) {
+        problems.push({ path: `inputs.${name}`, message: 'missing', got: 'nothing', expected: definition.type });
+      }
+      complete[name] = null;
+      continue;
+    }
+    if (!hasType(value, definition.type)) {
+      problems.push({ path: `inputs.${name}`, message: 'wrong type', got: typeName(value), expected: definition.type });
+    } else if (definition.enum && !definition.enum.includes(value)) {
+      const allowed = definition.enum.map((choice) => JSON.stringify(choice)).join(', ');
+      problems.push({
+        path: `inputs.${name}`,
+        message: 'not allowed',
+        got: JSON.stringify(value),
+        expected: `one of: ${allowed}`,
+      });
+    }
+    complete[name] = value;
+  }
+  if (problems.length > 0) {
+    const text = problems.map((p) => `${p.path}: ${p.message} (got ${p.got}, expected ${p.expected})`).join('; ');
+    throw new CronwrightError('invalid_input', text, { problems });
+  }
+  return Object.keys(complete).length === 0 ? null : complete;
+}
+
+function hasType(value: unknown, type: InputDefinition['type']): boolean {
+  switch (type) {
+    case 'integer':
+      return Number.isSafeInteger(value);
+    case 'array':
+      return Array.isArray(value);
+    case 'object':
+      return typeof value === 'object' && value !== null && !Array.isArray(value);
+    default:
+      return typeof value === type;
+  }
+}
+
+function typeName(value: unknown): string {
+  if (value === null) return 'null';
+  return Array.isArray(value) ? 'array' : typeof value;
+}

@@ -1,0 +1,12 @@
+// The pipelines that are in force now, as everyone on this node sees them.
+import type { Pipeline } from './pipeline.ts';
+
+export interface PipelineCatalog {
+  get(tenant: string, id: string): Pipeline | undefined;
+  /** All pipelines, or those of one tenant, by id. */
+  list(tenant?: string): readonly Pipeline[];
+  /** Light where all its steps are. */
+  weightOf(pipeline: Pipeline): 'light' | 'heavy';
+  /** Hash of the applied configuration. */
+  readonly hash: string;
+}
