@@ -26,11 +26,14 @@ export interface CatchupRule {
   max: number;
 }
 
-/** Days on which a schedule fires, judged by the local date of the nominal time in the schedule's zone. */
+/**
+ * Days on which a schedule fires, judged by the local date of the nominal time in the schedule's zone. Weekday lists
+ * make the rule, dates are exceptions from it; where no weekday list is given, included dates are the only ones.
+ */
 export interface ScheduleCalendar {
-  /** `YYYY-MM-DD`; a listed date fires whatever the other lists say, unless it is excluded by date. */
+  /** `YYYY-MM-DD`; fires although its weekday does not. */
   includeDates?: string[];
-  /** `YYYY-MM-DD`; a listed date never fires. */
+  /** `YYYY-MM-DD`; never fires, whatever else says so. */
   excludeDates?: string[];
   /** 0 (Sunday) to 6; where given, only these weekdays fire. */
   includeWeekdays?: number[];
