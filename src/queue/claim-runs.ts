@@ -1,0 +1,113 @@
+// Claim: a worker loop takes a batch of ready runs; nobody else can take the same ones.
+import { type Queryable, statement } from '../db/database.ts';
+
+export interface ClaimedRun {
+  runId: string;
+  tenant: string;
+  pipeline: string;
+  pipelineVersion: string;
+  schedule: string | null;
+  queue: string;
+  priority: number;
+  /** Fences every write of this claim. */
+  token: number;
+  /** Claims in a row without durable progress, this one included. */
+  claims: number;
+  /** Run-level attempt, from 1. */
+  attempt: number;
+  /** When the first claim of this attempt happened: the run's timeout counts from here. */
+  attemptStartedAt: Date;
+  startedAt: Date;
+  enqueuedAt: Date;
+  claimedAt: Date;
+  limits: string[] | null;
+}
+
+// At most one worker owns a row: only pending rows without a block are taken, the row lock and SKIP LOCKED decide between
+// two claimers, and the raised token invalidates whoever had the run before. Ready rows are found per queue along their
+// index, so the cost does not depend on what is delayed, blocked or finished.
+const claim = statement(
+  'claim_runs',
+  `with c as (
+    select p.run_id
+    from unnest($1::text[]) as s(name)
+    cross join lateral (
+      select q.run_id, q.priority, q.fair
+      from cronwright.queue q
+      where q.queue = s.name and q.weight = $2 and q.state = 'pending' and q.blocked_on is null
+      order by q.priority, q.fair, q.run_id
+      limit $3
+      for update skip locked
+    ) p
+    order by p.priority, p.fair, p.run_id
+    limit $3
+  )
+  update cronwright.queue
+  set state = 'running', token = token + 1, claims = claims + 1, node = $4,
+    lease_until = coalesce($6::timestamptz, now()) + $5::int4 * interval '1 millisecond',
+    started_at = coalesce(started_at, $6::timestamptz, now()),
+    attempt_started_at = coalesce(attempt_started_at, $6::timestamptz, now())
+  where run_id = any(array(select run_id from c)) and state = 'pending'
+  returning run_id, tenant, pipeline, pipeline_version, schedule, queue, priority, fair, token, claims, attempt,
+    attempt_started_at, started_at, enqueued_at, limits, coalesce($6::timestamptz, now()) as claimed_at`,
+);
+
+interface ClaimRow {
+  run_id: string;
+  tenant: string;
+  pipeline: string;
+  pipeline_version: string;
+  schedule: string | null;
+  queue: string;
+  priority: number;
+  fair: number;
+  token: number;
+  claims: number;
+  attempt: number;
+  attempt_started_at: Date;
+  started_at: Date;
+  enqueued_at: Date;
+  claimed_at: Date;
+  limits: string[] | null;
+}
+
+/** Claims up to `limit` runs of one weight from the named queues, best first. An empty answer means "maybe empty". */
+export async function claimRuns(
+  db: Queryable,
+  options: {
+    queues: readonly string[];
+    weight: 'light' | 'heavy';
+    limit: number;
+    node: string;
+    leaseMs: number;
+    now?: Date | null;
+  },
+): Promise<ClaimedRun[]> {
+  const { rows } = await db.query<ClaimRow>(claim, [
+    options.queues,
+    options.weight,
+    options.limit,
+    options.node,
+    options.leaseMs,
+    options.now ?? null,
+  ]);
+  // An update returns rows in any order.
+  rows.sort((a, b) => a.priority - b.priority || a.fair - b.fair || (a.run_id < b.run_id ? -1 : 1));
+  return rows.map((row) => ({
+    runId: row.run_id,
+    tenant: row.tenant,
+    pipeline: row.pipeline,
+    pipelineVersion: row.pipeline_version,
+    schedule: row.schedule,
+    queue: row.queue,
+    priority: row.priority,
+    token: row.token,
+    claims: row.claims,
+    attempt: row.attempt,
+    attemptStartedAt: row.attempt_started_at,
+    startedAt: row.started_at,
+    enqueuedAt: row.enqueued_at,
+    claimedAt: row.claimed_at,
+    limits: row.limits,
+  }));
+}

@@ -1,0 +1,43 @@
+// A node says that it is there, and when it leaves.
+import { type Queryable, statement } from '../db/database.ts';
+
+export interface NodeRecord {
+  id: string;
+  name: string;
+  version: string;
+  workers: number;
+  inFlight: number;
+  /** null: serves all queues. */
+  queues: readonly string[] | null;
+  configHash: string;
+}
+
+const register = statement(
+  'register_node',
+  `insert into cronwright.nodes (id, name, version, started_at, beat, beat_at, workers, in_flight, queues, config_hash)
+  values ($1, $2, $3, coalesce($8::timestamptz, now()), 0, coalesce($8::timestamptz, now()), $4, $5, $6::text[], $7)
+  on conflict (id) do update set config_hash = excluded.config_hash, workers = excluded.workers,
+    in_flight = excluded.in_flight, queues = excluded.queues`,
+);
+
+const leave = statement(
+  'leave_node',
+  'update cronwright.nodes set stopped_at = coalesce($2::timestamptz, now()) where id = $1',
+);
+
+export async function registerNode(db: Queryable, node: NodeRecord, now: Date | null = null): Promise<void> {
+  await db.query(register, [
+    node.id,
+    node.name,
+    node.version,
+    node.workers,
+    node.inFlight,
+    node.queues,
+    node.configHash,
+    now,
+  ]);
+}
+
+export async function leaveNode(db: Queryable, id: string, now: Date | null = null): Promise<void> {
+  await db.query(leave, [id, now]);
+}

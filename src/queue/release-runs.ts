@@ -1,0 +1,49 @@
+// Release: a worker gives a run back to the queue, to go on later (a wait, a run-level retry) or elsewhere (shutdown).
+import type { Queryable } from '../db/database.ts';
+import type { WaitKind } from '../domain/run.ts';
+import { type FencedWrite, fencedParams, fencedStatement } from './fenced-write.ts';
+
+export interface RunRelease extends FencedWrite {
+  state: 'pending' | 'waiting' | 'retrying' | 'paused';
+  waitKind: WaitKind | null;
+  /** When it goes on by itself; null: when somebody says so. */
+  runAt: Date | null;
+  /** A shutdown is no failure: the claim is not counted. */
+  refundClaim: boolean;
+  progress: number;
+  message: string | null;
+}
+
+// A released run keeps its slots: a limit of 1 is mutual exclusion for the whole run, waits included.
+const release = fencedStatement(
+  'release_runs',
+  `update cronwright.queue q
+      set state = r.state, wait_kind = r.wait_kind, run_at = r.run_at, node = null, lease_until = null,
+        claims = case when r.refund then greatest(q.claims - 1, 0) else 0 end,
+        progress = r.progress, message = r.message, request = null, request_by = null, request_reason = null
+      from unnest($1::uuid[], $2::int8[], $23::text[], $24::text[], $25::timestamptz[], $26::bool[], $27::int2[],
+        $28::text[]) as r(id, token, state, wait_kind, run_at, refund, progress, message)
+      where q.run_id = r.id and q.token = r.token
+      returning q.run_id`,
+  '',
+  'select run_id from fenced',
+);
+
+/** Returns the ids that were released; the others were no longer the worker's. */
+export async function releaseRuns(
+  db: Queryable,
+  releases: readonly RunRelease[],
+  node: string | null,
+  at: Date,
+): Promise<Set<string>> {
+  const { rows } = await db.query<{ run_id: string }>(release, [
+    ...fencedParams(releases, node, at),
+    releases.map((one) => one.state),
+    releases.map((one) => one.waitKind),
+    releases.map((one) => one.runAt),
+    releases.map((one) => one.refundClaim),
+    releases.map((one) => one.progress),
+    releases.map((one) => one.message),
+  ]);
+  return new Set(rows.map((row) => row.run_id));
+}

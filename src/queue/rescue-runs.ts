@@ -1,0 +1,137 @@
+// Rescue: gives the runs of a dead node back to the queue, or ends those that kill every node that takes them.
+import { type Queryable, statement } from '../db/database.ts';
+
+export interface LapsedLease {
+  runId: string;
+  tenant: string;
+  token: number;
+  node: string | null;
+  /** The holder's heartbeat counter; null where its row is gone. */
+  nodeBeat: number | null;
+  nodeStopped: boolean;
+}
+
+const lapsed = statement(
+  'find_lapsed_leases',
+  `select q.run_id, q.tenant, q.token, q.node, n.beat, n.stopped_at is not null as stopped
+  from cronwright.queue q left join cronwright.nodes n on n.id = q.node
+  where q.state = 'running' and q.lease_until < coalesce($1::timestamptz, now())
+  limit $2`,
+);
+
+/** Running runs whose lease has lapsed. Whether the holder is dead is for the observer's own clock to say. */
+export async function findLapsedLeases(db: Queryable, limit: number, now: Date | null = null): Promise<LapsedLease[]> {
+  const { rows } = await db.query<{
+    run_id: string;
+    tenant: string;
+    token: number;
+    node: string | null;
+    beat: number | null;
+    stopped: boolean;
+  }>(lapsed, [now, limit]);
+  return rows.map((row) => ({
+    runId: row.run_id,
+    tenant: row.tenant,
+    token: row.token,
+    node: row.node,
+    nodeBeat: row.beat,
+    nodeStopped: row.stopped,
+  }));
+}
+
+export interface RescuedRuns {
+  rescued: string[];
+  deadLettered: string[];
+  freed: { tenant: string; key: string }[];
+}
+
+// The raised token makes every later write of the old holder miss. A claim that left a step behind made progress; three
+// claims in a row without any are a run that kills its process.
+const rescue = statement(
+  'rescue_runs',
+  `with f as (
+    select q.run_id, q.tenant, q.claims,
+      exists (select 1 from cronwright.step_runs s where s.run_id = q.run_id and s.token = q.token and s.state <> 'running')
+        as progressed
+    from unnest($1::uuid[], $2::int8[]) as u(id, token)
+    join cronwright.queue q on q.run_id = u.id and q.token = u.token
+    where q.state = 'running' and q.lease_until < coalesce($4::timestamptz, now())
+    for update of q skip locked
+  ), told as (
+    insert into cronwright.history (run_id, seq, tenant, node, at, transitions)
+    select f.run_id, coalesce((select max(h.seq) from cronwright.history h where h.run_id = f.run_id), 1) + 1, f.tenant,
+      $3::uuid, coalesce($4::timestamptz, now()),
+      jsonb_build_array(jsonb_build_object('event',
+        case when f.claims >= $5::int4 and not f.progressed then 'run.dead_lettered' else 'run.rescued' end,
+        'from', 'running', 'to', case when f.claims >= $5::int4 and not f.progressed then 'dead_letter' else 'pending' end,
+        'at', floor(extract(epoch from coalesce($4::timestamptz, now())) * 1000),
+        'reason', 'the node that ran it stopped answering'))
+    from f
+  ), dead as (
+    update cronwright.runs r
+    set state = 'dead_letter', failure = 'dead_letter', finished_at = coalesce($4::timestamptz, now()),
+      claims = $5::int4, error = jsonb_build_object('name', 'DeadLetter', 'class', 'fatal', 'message',
+        'claimed ' || $5::int4::text || ' times in a row without progress: the run ends its process')
+    where r.id = any(array(select run_id from f where claims >= $5::int4 and not progressed))
+  ), gone as (
+    delete from cronwright.queue q
+    where q.run_id = any(array(select run_id from f where claims >= $5::int4 and not progressed))
+    returning q.run_id
+  ), freed as (
+    update cronwright.slots set run_id = null
+    where run_id = any(array(select run_id from f where claims >= $5::int4 and not progressed))
+    returning tenant, key
+  )
+  select run_id, claims >= $5::int4 and not progressed as dead, progressed, null::text as tenant, null::text as key from f
+  union all
+  select null, null, null, tenant, key from freed`,
+);
+
+// A second statement, because one statement cannot delete some rows of a table and update others.
+const release = statement(
+  'requeue_rescued_runs',
+  `update cronwright.queue q
+  set state = 'pending', token = q.token + 1, node = null, lease_until = null,
+    claims = case when u.progressed then 0 else q.claims end
+  from unnest($1::uuid[], $2::int8[], $3::bool[]) as u(id, token, progressed)
+  where q.run_id = u.id and q.token = u.token and q.state = 'running'
+  returning q.run_id`,
+);
+
+/** Call it in a transaction. */
+export async function rescueRuns(
+  tx: Queryable,
+  leases: readonly { runId: string; token: number }[],
+  options: { node: string | null; maxClaims: number; now?: Date | null },
+): Promise<RescuedRuns> {
+  const { rows } = await tx.query<{
+    run_id: string | null;
+    dead: boolean;
+    progressed: boolean;
+    tenant: string;
+    key: string;
+  }>(rescue, [
+    leases.map((lease) => lease.runId),
+    leases.map((lease) => lease.token),
+    options.node,
+    options.now ?? null,
+    options.maxClaims,
+  ]);
+  const result: RescuedRuns = { rescued: [], deadLettered: [], freed: [] };
+  const back: { runId: string; token: number; progressed: boolean }[] = [];
+  const tokens = new Map(leases.map((lease) => [lease.runId, lease.token]));
+  for (const row of rows) {
+    if (row.run_id === null) result.freed.push({ tenant: row.tenant, key: row.key });
+    else if (row.dead) result.deadLettered.push(row.run_id);
+    else back.push({ runId: row.run_id, token: tokens.get(row.run_id) ?? 0, progressed: row.progressed });
+  }
+  if (back.length > 0) {
+    const requeued = await tx.query<{ run_id: string }>(release, [
+      back.map((run) => run.runId),
+      back.map((run) => run.token),
+      back.map((run) => run.progressed),
+    ]);
+    result.rescued = requeued.rows.map((row) => row.run_id);
+  }
+  return result;
+}

@@ -1,0 +1,59 @@
+// How new runs travel into SQL: one array a column, and the two inserts that every way of enqueueing shares.
+import type { NewRun } from '../domain/new-run.ts';
+
+/** Separates slot keys within one text parameter; ids cannot contain it. */
+const limitSeparator = '\n';
+
+/** `unnest` of the parameters $1…$19 of `runParams`, in the same order. */
+export const newRunsFrom = `unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::int4[], $8::bool[], $9::text[],
+    $10::int2[], $11::text[], $12::text[], $13::text[], $14::bool[], $15::text[], $16::uuid[], $17::text[],
+    $18::timestamptz[], $19::text[]
+  ) as u(id, tenant, pipeline, pipeline_version, schedule, nominal_at, nominal_count, late, origin,
+    priority, queue, weight, inputs, dry_run, actor, parent_id, traceparent, run_at, limits)`;
+
+export const runInsert = `insert into cronwright.runs (
+    id, tenant, pipeline, pipeline_version, schedule, nominal_at, nominal_count, late, origin, priority, queue,
+    inputs, dry_run, actor, parent_id, traceparent, created_at, run_at)
+  select u.id, u.tenant, u.pipeline, u.pipeline_version, u.schedule, u.nominal_at, u.nominal_count, u.late, u.origin,
+    u.priority, u.queue, u.inputs::jsonb, u.dry_run, u.actor, u.parent_id, u.traceparent,
+    coalesce($20::timestamptz, now()), u.run_at
+  from ${newRunsFrom}`;
+
+/** A run that needs slots is born blocked on the first of them; without limits it is born ready. */
+export const queueInsert = `insert into cronwright.queue (
+    run_id, tenant, queue, pipeline, pipeline_version, schedule, priority, fair, weight, state, limits, blocked_on,
+    run_at, token, claims, attempt, enqueued_at)
+  select u.id, u.tenant, u.queue, u.pipeline, u.pipeline_version, u.schedule, u.priority, 0, u.weight,
+    case when u.run_at > coalesce($20::timestamptz, now()) then 'scheduled' else 'pending' end,
+    string_to_array(u.limits, e'\\n'), split_part(u.limits, e'\\n', 1),
+    case when u.run_at > coalesce($20::timestamptz, now()) then u.run_at end,
+    0, 0, 1, coalesce($20::timestamptz, now())
+  from ${newRunsFrom}`;
+
+/** Parameters $1…$20 for the statements above; `now` null means the database's clock. */
+export function runParams(runs: readonly NewRun[], now: Date | null): unknown[] {
+  const column = <T>(pick: (run: NewRun) => T): T[] => runs.map(pick);
+  return [
+    column((run) => run.id),
+    column((run) => run.tenant),
+    column((run) => run.pipeline),
+    column((run) => run.pipelineVersion),
+    column((run) => run.schedule),
+    column((run) => run.nominalAt),
+    column((run) => run.nominalCount),
+    column((run) => run.late),
+    column((run) => run.origin),
+    column((run) => run.priority),
+    column((run) => run.queue),
+    column((run) => run.weight),
+    column((run) => (run.inputs === null ? null : JSON.stringify(run.inputs))),
+    column((run) => run.dryRun),
+    column((run) => run.actor),
+    column((run) => run.parentId),
+    column((run) => run.traceparent),
+    column((run) => run.runAt),
+    column((run) => (run.limits.length === 0 ? null : run.limits.join(limitSeparator))),
+    now,
+  ];
+}
