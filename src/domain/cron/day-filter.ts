@@ -1,7 +1,7 @@
 // A schedule's calendar as a filter of days: which local dates a nominal time may fall on.
 import type { ScheduleCalendar } from '../schedule.ts';
 import { dayNumberOf, weekdayOfDay } from './calendar-days.ts';
-import { LruCache } from './lru-cache.ts';
+import { RecentCache } from './recent-cache.ts';
 
 export interface DayFilter {
   /** Bits 1–31 of the days of `month` (1–12) of `year` that pass. */
@@ -32,7 +32,7 @@ export function createDayFilter(calendar: ScheduleCalendar, side: 'inside' | 'ou
     }
     return days;
   };
-  const months = new LruCache<number, number>(48);
+  const months = new RecentCache<number, number>(48);
   return { daysOf: (year, month) => months.getOrMake(year * 12 + month, () => daysOf(year, month)) };
 }
 

@@ -2,8 +2,8 @@
 import { Cron } from 'croner';
 import { type BitSet, countBits, hasBit } from './bit-set.ts';
 import { daysOfMonthMask, isLeapYear, weekdayOf } from './calendar-days.ts';
-import { LruCache } from './lru-cache.ts';
 import type { DayRule } from './parse-cron.ts';
+import { RecentCache } from './recent-cache.ts';
 
 const MONTHS_OF_A_YEAR = 12;
 
@@ -51,6 +51,9 @@ export class DayTable {
 
   /** Whether any day of these months ever matches: asked of 14 year types, never of an endless search. */
   everMatches(months: BitSet): boolean {
+    if (this.#everyDay) {
+      return true;
+    }
     for (let month = 1; month <= MONTHS_OF_A_YEAR; month++) {
       if (hasBit(months, month) && [...YEAR_OF_TYPE.values()].some((year) => this.daysOf(year, month) !== 0)) {
         return true;
@@ -60,7 +63,7 @@ export class DayTable {
   }
 }
 
-const tables = new LruCache<string, DayTable>(500);
+const tables = new RecentCache<string, DayTable>(500);
 
 /** The table of a rule, shared by all schedules with the same day fields. */
 export function dayTableOf(rule: DayRule): DayTable {

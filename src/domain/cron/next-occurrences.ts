@@ -1,9 +1,9 @@
 // A cron expression in a time zone → the instants it fires at: wall-clock times mapped over the zone's transitions.
 import type { DstPolicy, ScheduleCalendar } from '../schedule.ts';
 import { createDayFilter, type DayFilter } from './day-filter.ts';
-import { LruCache } from './lru-cache.ts';
 import { dayTableOf } from './match-days.ts';
 import { type CronPattern, parseCron } from './parse-cron.ts';
+import { RecentCache } from './recent-cache.ts';
 import { createEveryClock, createFieldClock, type WallClock } from './wall-clock.ts';
 import { type Zone, type ZoneTransition, zoneOf } from './zone-transitions.ts';
 
@@ -47,7 +47,7 @@ export interface CompileOptions {
 }
 
 /** Compiled schedules in memory: a few hundred bytes each. */
-const compiled = new LruCache<string, CompiledSchedule>(5_000);
+const compiled = new RecentCache<string, CompiledSchedule>(5_000);
 
 /**
  * Compiles an expression of the dialect (DESIGN: Vixie's, with L, W, #, H, wrap-around ranges and `@every`) for an

@@ -1,5 +1,6 @@
 // One field of a cron expression, item by item: the dialect's grammar in one place.
 import { CronError } from './cron-error.ts';
+import { RecentCache } from './recent-cache.ts';
 import { stableHash } from './stable-hash.ts';
 
 export type FieldName = 'second' | 'minute' | 'hour' | 'day of month' | 'month' | 'weekday';
@@ -45,6 +46,9 @@ interface Place {
   readonly id: string | undefined;
 }
 
+/** Fields that were read without error: most schedules are made of the same few. */
+const known = new RecentCache<string, ParsedField>(1_000);
+
 /** Parses one field; `column` is where it starts in `expression`. Throws CronError. */
 export function parseField(
   expression: string,
@@ -52,6 +56,17 @@ export function parseField(
   column: number,
   field: FieldName,
   id?: string,
+): ParsedField {
+  const parse = (): ParsedField => parseItems(expression, text, column, field, id);
+  return /h/i.test(text) ? parse() : known.getOrMake(`${field} ${text}`, parse);
+}
+
+function parseItems(
+  expression: string,
+  text: string,
+  column: number,
+  field: FieldName,
+  id: string | undefined,
 ): ParsedField {
   const spec = FIELDS[field];
   const values = new Set<number>();

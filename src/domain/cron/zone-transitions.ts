@@ -1,5 +1,5 @@
 // When a time zone's clock changes: offsets and transitions of IANA zones, in whole seconds.
-import { LruCache } from './lru-cache.ts';
+import { RecentCache } from './recent-cache.ts';
 
 /** A change of a zone's offset. Instants and offsets are in seconds; an offset is local time minus UTC. */
 export interface ZoneTransition {
@@ -37,7 +37,7 @@ const MAX_YEARS = 1_000;
 export class Zone {
   readonly name: string;
   readonly #format: Intl.DateTimeFormat;
-  readonly #years = new LruCache<number, ZoneYear>(MAX_YEARS);
+  readonly #years = new RecentCache<number, ZoneYear>(MAX_YEARS);
   readonly #isUtc: boolean;
 
   constructor(name: string) {
@@ -126,7 +126,7 @@ export class Zone {
   }
 }
 
-const zones = new LruCache<string, Zone>(1_000);
+const zones = new RecentCache<string, Zone>(1_000);
 
 /** The zone of an IANA name, shared. Throws ZoneError. */
 export function zoneOf(name: string): Zone {
