@@ -67,3 +67,39 @@ export function rateLimitDelayMs(
 ): number {
   return Math.max(retryAfterMs ?? 60_000, retryDelayMs(policy, n, random));
 }
+
+/** A run waits at most this long for rate limits without using up retries. */
+export const maxRateLimitedMs = 3_600_000;
+
+/** What a step has used up so far. */
+export interface RetriesUsed {
+  retries: number;
+  /** Waits of `rate_limited` errors so far, in milliseconds. */
+  rateLimitedMs: number;
+  /** Rate-limited failures in a row, this one included. */
+  rateLimitedInARow: number;
+}
+
+export type RetryDecision =
+  | { kind: 'retry'; delayMs: number; retries: number; rateLimitedMs: number }
+  | { kind: 'give_up' };
+
+/** What follows a failed attempt; `random` in 0…1. A rate limit waits without using up a retry, up to an hour in all. */
+export function decideRetry(
+  policy: RetryPolicy,
+  used: RetriesUsed,
+  error: { class: ErrorClass; name: string; retryAfterMs?: number },
+  random: number,
+): RetryDecision {
+  if (error.class === 'rate_limited') {
+    const delayMs = rateLimitDelayMs(policy, used.rateLimitedInARow, error.retryAfterMs, random);
+    if (used.rateLimitedMs + delayMs <= maxRateLimitedMs) {
+      return { kind: 'retry', delayMs, retries: used.retries, rateLimitedMs: used.rateLimitedMs + delayMs };
+    }
+    if (used.retries >= policy.maxRetries) return { kind: 'give_up' };
+    return { kind: 'retry', delayMs, retries: used.retries + 1, rateLimitedMs: used.rateLimitedMs };
+  }
+  if (!canRetry(policy, used.retries, error)) return { kind: 'give_up' };
+  const retries = used.retries + 1;
+  return { kind: 'retry', delayMs: retryDelayMs(policy, retries, random), retries, rateLimitedMs: used.rateLimitedMs };
+}
