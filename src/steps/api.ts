@@ -121,6 +121,8 @@ export interface HostSettings {
   readonly dataDir: string;
   /** Hosts (`name`, `name:port`, CIDR) that `http.request` may reach although their addresses are private. */
   readonly allowPrivateHosts: readonly string[];
+  /** Environment for programs that a step starts: PATH, HOME, LANG and TMPDIR of the daemon, nothing else of it. */
+  readonly programEnv: Readonly<Record<string, string>>;
 }
 
 export interface SqlConnection {
@@ -132,7 +134,7 @@ export interface StepDefinition<Input = unknown, Output = unknown> {
   description?: string;
   input: StandardSchema<unknown, Input>;
   output: StandardSchema<unknown, Output>;
-  /** JSON Schemas; only needed where the schema is not a zod schema. */
+  /** JSON Schemas; only needed where the schema cannot say its own (zod 4.2 and later, and whatever else has `~standard.jsonSchema`, can). */
   inputJsonSchema?: Record<string, unknown>;
   outputJsonSchema?: Record<string, unknown>;
   /** `outside`: changes something beyond the run's own workspace; its start is recorded durably first. Default `none`. */

@@ -1,0 +1,59 @@
+// What the host of a step has to provide: one attempt's identity, and the services behind its context.
+import type { Artifact, HostSettings, Json, SqlConnection } from './api.ts';
+
+/** One attempt of a step: everything about it that is known before it begins. */
+export interface Attempt {
+  readonly runId: string;
+  readonly tenant: string;
+  readonly pipeline: string;
+  readonly step: string;
+  /** Position in a fan-out; undefined elsewhere. */
+  readonly item: number | undefined;
+  /** 1 for the first try. */
+  readonly attempt: number;
+  /** Fencing token of the claim. */
+  readonly token: number;
+  readonly idempotencyKey: string;
+  readonly dryRun: boolean;
+  /** The step's `with`, all expressions evaluated. */
+  readonly input: unknown;
+  readonly env: Readonly<Record<string, string>>;
+  readonly traceparent: string | undefined;
+  /** Milliseconds one attempt may take; 0 or Infinity: no limit. */
+  readonly timeoutMs: number;
+  /** Aborts with the reason of `createAbortError`: cancelled, lease_lost, shutdown, or timeout (of the run). */
+  readonly signal: AbortSignal;
+  /** Secret values that templates resolved into `input` or `env`; masked in all that leaves the attempt. */
+  readonly secrets: readonly string[];
+}
+
+export interface LogLine {
+  level: 'debug' | 'info' | 'warn' | 'error';
+  /** `log`: said by the step or the host. `stdout`, `stderr`: a line a program printed. */
+  stream: 'log' | 'stdout' | 'stderr';
+  /** One line for `stdout` and `stderr`. Masked, bounded, storable as text. */
+  message: string;
+  fields?: { [key: string]: Json };
+}
+
+/**
+ * The services behind a StepContext, one object for all attempts of a node. Everything handed to them is masked and
+ * within its bounds. The synchronous ones must not throw; the asynchronous ones reject where the attempt no longer
+ * holds its lease.
+ */
+export interface AttemptServices {
+  readonly host: HostSettings;
+  log(attempt: Attempt, line: LogLine): void;
+  progress(attempt: Attempt, progress: { done: number; total: number; message?: string }): void;
+  event(attempt: Attempt, type: string, data: Json): void;
+  loadCheckpoint(attempt: Attempt): Promise<Json | undefined>;
+  saveCheckpoint(attempt: Attempt, state: Json): Promise<void>;
+  putArtifact(attempt: Attempt, artifact: { name: string; mediaType: string; content: Uint8Array }): Promise<Artifact>;
+  getArtifact(attempt: Attempt, id: string): Promise<{ artifact: Artifact; content: Uint8Array }>;
+  /** The value of a secret of the tenant; undefined where there is none. */
+  secret(attempt: Attempt, name: string): Promise<string | undefined>;
+  /** A named connection; rejects with what is configured where the name is unknown. */
+  sql(attempt: Attempt, name: string): Promise<SqlConnection>;
+  /** Absolute path of the run's directory, made where it is missing; called on first use. */
+  workspace(attempt: Attempt): string;
+}
