@@ -1,0 +1,43 @@
+// When a schedule fires next: nominal times of its pattern, its calendar applied, in its own zone and in UTC.
+import { DateTime } from 'luxon';
+import { z } from 'zod';
+import { type CompiledSchedule, compileCron } from '../domain/cron/next-occurrences.ts';
+import type { ScheduleDefinition } from '../domain/schedule.ts';
+import { instant } from './view-fields.ts';
+
+export const fireView = z
+  .object({
+    at: instant,
+    local: z.string().describe("the same instant on the schedule's wall clock, with its offset"),
+    timezone: z.string(),
+    nominal_count: z.int().describe('nominal times that fall on this instant'),
+  })
+  .meta({ id: 'Fire' });
+
+export type FireView = z.infer<typeof fireView>;
+
+type Timing = Pick<ScheduleDefinition, 'id' | 'cron' | 'timezone' | 'dst' | 'calendar'>;
+
+/** The schedule's pattern on the days its calendar lets through. Throws CronError or ZoneError. */
+export function compileSchedule(schedule: Timing): CompiledSchedule {
+  const options = { id: schedule.id, ...(schedule.dst ? { dst: schedule.dst } : {}) };
+  const compiled = compileCron(schedule.cron, schedule.timezone, options);
+  return schedule.calendar ? compiled.onDays(schedule.calendar, 'inside') : compiled;
+}
+
+/** Up to `count` fires strictly after `from`. Throws CronError or ZoneError. */
+export function nextFires(schedule: Timing, from: Date, count: number): FireView[] {
+  return compileSchedule(schedule)
+    .next(from.getTime(), count)
+    .map(({ at, nominalCount }) => ({
+      at,
+      local: localTime(at, schedule.timezone),
+      timezone: schedule.timezone,
+      nominal_count: nominalCount,
+    }));
+}
+
+/** `2026-03-29T02:00:00+02:00`. */
+export function localTime(at: Date, timezone: string): string {
+  return DateTime.fromJSDate(at, { zone: timezone }).toISO({ suppressMilliseconds: true }) ?? at.toISOString();
+}

@@ -1,0 +1,127 @@
+// What became of each step of a run: those of its pipeline's version in their order, begun or not.
+import { z } from 'zod';
+import { type Queryable, statement } from '../db/database.ts';
+import { isUuid } from './cursor.ts';
+import { runNotFound } from './get-run.ts';
+import { anyJson, maybeInstant, storedError } from './view-fields.ts';
+
+export const stepView = z
+  .object({
+    step: z.string(),
+    label: z.string().nullable(),
+    uses: z.string().nullable(),
+    needs: z.array(z.string()),
+    kind: z.enum(['step', 'on_failure', 'finally']),
+    state: z.enum(['pending', 'running', 'waiting', 'completed', 'failed', 'skipped', 'compensated', 'cancelled']),
+    attempts: z.int(),
+    retries: z.int(),
+    items: z
+      .object({ total: z.int(), completed: z.int(), failed: z.int(), skipped: z.int() })
+      .nullable()
+      .describe('of a fan-out: items that have begun'),
+    started_at: maybeInstant,
+    finished_at: maybeInstant,
+    duration_ms: z.number().nullable(),
+    retry_at: maybeInstant,
+    output: anyJson,
+    error: storedError.nullable(),
+  })
+  .meta({ id: 'Step' });
+
+export type StepView = z.infer<typeof stepView>;
+
+const definitionOf = statement(
+  'get_run_definition',
+  `select p.definition
+  from cronwright.runs r
+  left join cronwright.pipelines p on p.tenant = r.tenant and p.id = r.pipeline and p.version = r.pipeline_version
+  where r.id = $1 and ($2::text is null or r.tenant = $2)`,
+);
+
+const begunSteps = statement(
+  'list_run_steps',
+  `select s.step, s.state, s.attempts, s.retries, s.output, s.error, s.started_at, s.finished_at, s.retry_at,
+    now() as read_at, i.total, i.completed, i.failed, i.skipped
+  from cronwright.step_runs s
+  left join (
+    select step, count(*) as total, count(*) filter (where state = 'completed') as completed,
+      count(*) filter (where state = 'failed') as failed, count(*) filter (where state = 'skipped') as skipped
+    from cronwright.step_runs where run_id = $1 and item >= 0 group by step
+  ) i on i.step = s.step
+  where s.run_id = $1 and s.item = -1
+  order by s.started_at nulls last, s.step`,
+);
+
+interface BegunRow {
+  step: string;
+  state: StepView['state'];
+  attempts: number;
+  retries: number;
+  output: unknown;
+  error: StepView['error'];
+  started_at: Date | null;
+  finished_at: Date | null;
+  retry_at: Date | null;
+  read_at: Date;
+  total: number | null;
+  completed: number;
+  failed: number;
+  skipped: number;
+}
+
+interface DefinedStep {
+  id: string;
+  label?: string;
+  uses?: string;
+  needs?: string[];
+}
+
+interface StoredDefinition {
+  steps?: DefinedStep[];
+  onFailure?: DefinedStep[];
+  finally?: DefinedStep[];
+}
+
+/** Throws `not_found`. */
+export async function runSteps(db: Queryable, tenant: string | null, id: string): Promise<StepView[]> {
+  const run = isUuid(id)
+    ? (await db.query<{ definition: StoredDefinition | null }>(definitionOf, [id, tenant])).rows[0]
+    : undefined;
+  if (!run) throw runNotFound(id);
+  const begun = new Map((await db.query<BegunRow>(begunSteps, [id])).rows.map((row) => [row.step, row]));
+  const definition = run.definition ?? {};
+  const defined = [
+    ...(definition.steps ?? []).map((step) => ({ step, kind: 'step' as const })),
+    ...(definition.onFailure ?? []).map((step) => ({ step, kind: 'on_failure' as const })),
+    ...(definition.finally ?? []).map((step) => ({ step, kind: 'finally' as const })),
+  ];
+  const views = defined.map(({ step, kind }) => view(step, kind, begun.get(step.id)));
+  const known = new Set(defined.map(({ step }) => step.id));
+  // Steps of a version that nobody stored are shown as far as they have begun.
+  const others = [...begun.values()].filter((row) => !known.has(row.step));
+  return [...views, ...others.map((row) => view({ id: row.step }, 'step', row))];
+}
+
+function view(step: DefinedStep, kind: StepView['kind'], row: BegunRow | undefined): StepView {
+  const end = row?.finished_at ?? row?.read_at;
+  return {
+    step: step.id,
+    label: step.label ?? null,
+    uses: step.uses ?? null,
+    needs: step.needs ?? [],
+    kind,
+    state: row?.state ?? 'pending',
+    attempts: row?.attempts ?? 0,
+    retries: row?.retries ?? 0,
+    items:
+      row?.total === undefined || row.total === null
+        ? null
+        : { total: row.total, completed: row.completed, failed: row.failed, skipped: row.skipped },
+    started_at: row?.started_at ?? null,
+    finished_at: row?.finished_at ?? null,
+    duration_ms: row?.started_at && end ? Math.max(0, end.getTime() - row.started_at.getTime()) : null,
+    retry_at: row?.retry_at ?? null,
+    output: row?.output ?? null,
+    error: row?.error ?? null,
+  };
+}

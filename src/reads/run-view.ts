@@ -1,0 +1,72 @@
+// A run as everyone outside sees it: its row, and while it lives the row in the queue that says its state.
+import { z } from 'zod';
+import { origins, type RunState, runStates } from '../domain/run.ts';
+import { legacyNames } from './legacy-names.ts';
+import { instant, maybeInstant, storedError } from './view-fields.ts';
+
+export const runView = z
+  .object({
+    id: z.uuid(),
+    tenant: z.string(),
+    pipeline: z.string(),
+    pipeline_version: z.string(),
+    schedule: z.string().nullable(),
+    nominal_at: maybeInstant.describe('the fire time this run stands for'),
+    nominal_count: z.int().describe('nominal times that fell on one instant'),
+    late: z.boolean().describe('started to make up for a missed time'),
+    origin: z.enum(origins),
+    state: z.enum(runStates),
+    legacy_state: z
+      .string()
+      .describe('the state in the words of older job trackers: queued, processing, aborted, error'),
+    legacy_phase: z
+      .string()
+      .describe('the state in the words of older pipelines: IDLE, INITIALIZING, PAUSED, COMPLETED, …'),
+    wait_kind: z.string().nullable(),
+    blocked_on: z.string().nullable().describe('the slot a pending run waits for'),
+    requested: z.enum(['pause', 'cancel']).nullable().describe('asked for, not yet obeyed by the worker'),
+    priority: z.int(),
+    queue: z.string(),
+    dry_run: z.boolean(),
+    actor: z.string().nullable(),
+    parent_id: z.string().nullable(),
+    created_at: instant,
+    run_at: maybeInstant.describe('not before this instant, as asked for'),
+    wakes_at: maybeInstant.describe('when a scheduled, waiting or retrying run goes on by itself'),
+    started_at: maybeInstant,
+    finished_at: maybeInstant,
+    duration_ms: z.number().nullable().describe('from the first start to the end, or until now'),
+    step: z.string().nullable().describe('the step that runs now'),
+    progress: z.int().describe('0 … 100'),
+    message: z.string().nullable(),
+    attempt: z.int().nullable(),
+    claims: z.int().nullable(),
+    node: z.string().nullable(),
+    failed_items: z.int().nullable(),
+    error: storedError.nullable(),
+  })
+  .meta({ id: 'Run' });
+
+export type RunView = z.infer<typeof runView>;
+
+/** The columns behind a RunView, from `cronwright.runs r` and `cronwright.queue q`. */
+export const runColumns = `r.id, r.tenant, r.pipeline, r.pipeline_version, r.schedule, r.nominal_at, r.nominal_count, r.late,
+    r.origin, coalesce(r.state, q.state, 'pending') as state, q.wait_kind,
+    case when q.state = 'pending' then q.blocked_on end as blocked_on, q.request as requested,
+    coalesce(q.priority, r.priority) as priority, r.queue, r.dry_run, r.actor, r.parent_id, r.created_at, r.run_at,
+    q.run_at as wakes_at, coalesce(r.started_at, q.started_at) as started_at, r.finished_at, q.step,
+    case when r.state = 'completed' then 100 else coalesce(r.progress, q.progress, 0) end as progress,
+    coalesce(r.message, q.message) as message, coalesce(r.attempt, q.attempt) as attempt,
+    coalesce(r.claims, q.claims) as claims, coalesce(r.node, q.node) as node, r.failed_items, r.error, now() as read_at`;
+
+export type RunRow = Omit<RunView, 'legacy_state' | 'legacy_phase' | 'duration_ms'> & { read_at: Date };
+
+export function toRunView({ read_at, ...row }: RunRow): RunView {
+  const state: RunState = row.state;
+  const end = row.finished_at ?? read_at;
+  return {
+    ...row,
+    ...legacyNames(state, row.wait_kind, row.step),
+    duration_ms: row.started_at === null ? null : Math.max(0, end.getTime() - row.started_at.getTime()),
+  };
+}
