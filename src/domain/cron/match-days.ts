@@ -3,6 +3,7 @@ import { Cron } from 'croner';
 import { type BitSet, countBits, hasBit } from './bit-set.ts';
 import { daysOfMonthMask, isLeapYear, weekdayOf } from './calendar-days.ts';
 import type { DayRule } from './parse-cron.ts';
+import type { ParsedField } from './parse-field.ts';
 import { RecentCache } from './recent-cache.ts';
 
 const MONTHS_OF_A_YEAR = 12;
@@ -70,21 +71,31 @@ export function dayTableOf(rule: DayRule): DayTable {
   return tables.getOrMake(keyOf(rule), () => new DayTable(rule));
 }
 
-function keyOf(rule: DayRule): string {
-  return `${patternOf(rule)} ${rule.both}`;
+function keyOf({ daysOfMonth, weekdays, both }: DayRule): string {
+  return `${textOf(daysOfMonth)} ${textOf(weekdays)} ${both}`;
 }
 
 /** Values are written out, never `*`: the star's meaning is already in `both`, which croner is told separately. */
-function patternOf({ daysOfMonth, weekdays }: DayRule): string {
-  const text = (values: readonly number[], extras: readonly string[]) => [...values, ...extras].join(',');
-  return `0 0 0 ${text(daysOfMonth.values, daysOfMonth.extras)} * ${text(weekdays.values, weekdays.extras)}`;
+function textOf({ values, extras }: ParsedField): string {
+  return [...values, ...extras].join(',');
+}
+
+/** croner refuses `LW` in a list; either-or over the whole makes two questions of it. */
+function patternsOf({ daysOfMonth, weekdays }: DayRule): string[] {
+  const lists = textOf(daysOfMonth).includes(',LW')
+    ? [textOf(daysOfMonth).replace(',LW', ''), 'LW']
+    : [textOf(daysOfMonth)];
+  return lists.map((list) => `0 0 0 ${list} * ${textOf(weekdays)}`);
 }
 
 function askCroner(rule: DayRule, year: number, month: number): number {
-  const cron = new Cron(patternOf(rule), { paused: true, timezone: 'UTC', mode: '6-part', domAndDow: rule.both });
+  const crons = patternsOf(rule).map(
+    (pattern) => new Cron(pattern, { paused: true, timezone: 'UTC', mode: '6-part', domAndDow: rule.both }),
+  );
   let days = 0;
   for (let day = 1; day <= countBits(daysOfMonthMask(year, month)); day++) {
-    if (isCandidate(rule, year, month, day) && cron.match(new Date(Date.UTC(year, month - 1, day)))) {
+    const date = new Date(Date.UTC(year, month - 1, day));
+    if (isCandidate(rule, year, month, day) && crons.some((cron) => cron.match(date))) {
       days |= 1 << day;
     }
   }
