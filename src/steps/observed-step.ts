@@ -1,4 +1,5 @@
 // Runs one attempt of a step and says what it came to, as a value; whoever listens to events sees it begin and end.
+import { setMaxListeners } from 'node:events';
 import { type Clock, systemClock } from '../base/clock.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import type { EventBus } from '../observe/events.ts';
@@ -10,8 +11,8 @@ import { encodeOutput } from './encode-output.ts';
 import { type ProcessLimits, runInProcess } from './isolation/run-in-process.ts';
 import { parseWithSchema } from './parse-with-schema.ts';
 import type { RegisteredStep } from './registry.ts';
-import { createSecretMask } from './secret-mask.ts';
-import { createStepContext } from './step-context.ts';
+import { SecretMask } from './secret-mask.ts';
+import { AttemptContext } from './step-context.ts';
 import { abandonAfterMs, maxTimerMs } from './step-limits.ts';
 
 export type AttemptResult =
@@ -64,13 +65,13 @@ async function attemptStep(
   attempt: Attempt,
   options: ObservedStepOptions,
 ): Promise<AttemptResult> {
-  const mask = createSecretMask(attempt.secrets);
+  const mask = new SecretMask(attempt.secrets);
   if (attempt.signal.aborted) return interruptedResult({ by: asError(attempt.signal.reason), scope: 'run' }, false);
-  const { ctx, abort, close } = createStepContext(attempt, options.services, mask);
+  const ctx = new AttemptContext(attempt, options.services, mask);
   let interruption: Interruption | undefined;
   const onInterrupted = (by: Interruption) => {
     interruption = by;
-    abort(by.by);
+    AttemptContext.abort(ctx, by.by);
   };
   try {
     const parsedInput = parseWithSchema(step.definition.input, attempt.input, 'input');
@@ -89,7 +90,7 @@ async function attemptStep(
     if (interruption !== undefined) return interruptedResult(interruption, false);
     return { kind: 'failed', error: toStoredError(thrown, mask) };
   } finally {
-    close();
+    AttemptContext.end(ctx);
   }
 }
 
@@ -144,7 +145,11 @@ function race(
     }
     // The signal may have aborted while the step ran its first, synchronous part.
     if (attempt.signal.aborted) onAbort();
-    else attempt.signal.addEventListener('abort', onAbort, { once: true });
+    else {
+      // All items of a fan-out listen to the signal of their run: Node would take more than ten for a leak.
+      setMaxListeners(0, attempt.signal);
+      attempt.signal.addEventListener('abort', onAbort, { once: true });
+    }
     running.then(
       (value) => {
         end();

@@ -2,55 +2,56 @@
 import type { Json } from './api.ts';
 import { mapStrings, storableText } from './storable-text.ts';
 
-export interface SecretMask {
-  /** Remembers a value, its lines, and the forms in which it often shows (base64, percent-encoded). */
-  add(value: string): void;
-  readonly isEmpty: boolean;
-  /** Characters of the longest remembered form. */
-  readonly longest: number;
-  text(text: string): string;
-  json(value: Json): Json;
-}
-
 /** Shorter values would mask ordinary text, and are no secrets. */
 const shortest = 3;
 /** Encoded forms and single lines of shorter values are too likely to be something else. */
 const shortestForm = 8;
 
-export function createSecretMask(values: readonly string[]): SecretMask {
-  const forms = new Set<string>();
-  let pattern: RegExp | undefined;
-  let longest = 0;
+/** One for each attempt; a class, because it is made for every one and rarely holds anything. */
+export class SecretMask {
+  #forms: Set<string> | undefined;
+  #pattern: RegExp | undefined;
+  #longest = 0;
 
-  const remember = (form: string, atLeast: number) => {
-    if (form.length < atLeast || forms.has(form)) return;
-    forms.add(form);
-    longest = Math.max(longest, form.length);
-    pattern = undefined;
-  };
-  const mask: SecretMask = {
-    add(value) {
-      remember(value, shortest);
-      remember(encodeURIComponent(storableText(value)), shortestForm);
-      remember(Buffer.from(value).toString('base64'), shortestForm);
-      // A log is kept by lines: a key of many lines has to be known by each of them.
-      if (value.includes('\n')) for (const line of value.split('\n')) remember(line.trim(), shortestForm);
-    },
-    get isEmpty() {
-      return forms.size === 0;
-    },
-    get longest() {
-      return longest;
-    },
-    text(text) {
-      if (forms.size === 0) return text;
-      pattern ??= compile(forms);
-      return text.replace(pattern, '***');
-    },
-    json: (value) => (forms.size === 0 ? value : mapStrings(value, mask.text)),
-  };
-  for (const value of values) mask.add(value);
-  return mask;
+  constructor(values: readonly string[] = []) {
+    for (const value of values) this.add(value);
+  }
+
+  /** Remembers a value, its lines, and the forms in which it often shows (base64, percent-encoded). */
+  add(value: string): void {
+    this.#remember(value, shortest);
+    this.#remember(encodeURIComponent(storableText(value)), shortestForm);
+    this.#remember(Buffer.from(value).toString('base64'), shortestForm);
+    // A log is kept by lines: a key of many lines has to be known by each of them.
+    if (value.includes('\n')) for (const line of value.split('\n')) this.#remember(line.trim(), shortestForm);
+  }
+
+  get isEmpty(): boolean {
+    return this.#forms === undefined;
+  }
+
+  /** Characters of the longest remembered form. */
+  get longest(): number {
+    return this.#longest;
+  }
+
+  text(text: string): string {
+    if (this.#forms === undefined) return text;
+    this.#pattern ??= compile(this.#forms);
+    return text.replace(this.#pattern, '***');
+  }
+
+  json(value: Json): Json {
+    return this.#forms === undefined ? value : mapStrings(value, (text) => this.text(text));
+  }
+
+  #remember(form: string, atLeast: number): void {
+    if (form.length < atLeast) return;
+    this.#forms ??= new Set();
+    this.#forms.add(form);
+    this.#longest = Math.max(this.#longest, form.length);
+    this.#pattern = undefined;
+  }
 }
 
 /** Longest first, so that a secret that holds another one goes as a whole. */

@@ -1,5 +1,5 @@
-// Builds what a step is given from one attempt and the host's services; after the attempt has ended nothing passes any more.
-import type { Artifact, StepContext } from './api.ts';
+// What a step is given, built from one attempt and the host's services; after the attempt has ended nothing passes any more.
+import type { HostSettings, Json, Log, StepContext } from './api.ts';
 import { StepError } from './api.ts';
 import { type AttemptLog, createAttemptLog } from './attempt-log.ts';
 import type { Attempt, AttemptServices } from './attempt-services.ts';
@@ -7,118 +7,151 @@ import { encodeOutput } from './encode-output.ts';
 import type { SecretMask } from './secret-mask.ts';
 import { storableText } from './storable-text.ts';
 
-export interface ContextHandle {
-  readonly ctx: StepContext;
-  /** Aborts `ctx.signal`. */
-  abort(reason: Error): void;
-  /** Ends the log; a step that goes on after its attempt has ended reaches nothing any more. */
-  close(): void;
-}
-
 const eventType = /^[a-z][a-z0-9_]{0,99}$/;
 
-/** Everything is made on first use: most light steps use nothing but their input. */
-export function createStepContext(attempt: Attempt, services: AttemptServices, mask: SecretMask): ContextHandle {
-  let controller: AbortController | undefined;
-  let abortedBy: Error | undefined;
-  let attemptLog: AttemptLog | undefined;
-  let workspace: string | undefined;
-  let closed = false;
+/**
+ * A class, and everything made on first use: most light steps use nothing but their input, and there are tens of thousands a
+ * second. The functions are own properties or come whole from getters, so that a step may take its context apart.
+ */
+export class AttemptContext implements StepContext {
+  readonly idempotencyKey: string;
+  readonly token: number;
+  readonly attempt: number;
+  readonly tenant: string;
+  readonly runId: string;
+  readonly pipeline: string;
+  readonly step: string;
+  readonly item: number | undefined;
+  readonly dryRun: boolean;
+  readonly env: Readonly<Record<string, string>>;
+  readonly traceparent: string | undefined;
+  readonly host: HostSettings;
 
-  const logOf = () => {
-    attemptLog ??= createAttemptLog((line) => services.log(attempt, line), mask);
-    return attemptLog;
+  readonly #attempt: Attempt;
+  readonly #services: AttemptServices;
+  readonly #mask: SecretMask;
+  #controller: AbortController | undefined;
+  #abortedBy: Error | undefined;
+  #log: AttemptLog | undefined;
+  #workspace: string | undefined;
+  #hasEnded = false;
+
+  constructor(attempt: Attempt, services: AttemptServices, mask: SecretMask) {
+    this.idempotencyKey = attempt.idempotencyKey;
+    this.token = attempt.token;
+    this.attempt = attempt.attempt;
+    this.tenant = attempt.tenant;
+    this.runId = attempt.runId;
+    this.pipeline = attempt.pipeline;
+    this.step = attempt.step;
+    this.item = attempt.item;
+    this.dryRun = attempt.dryRun;
+    this.env = attempt.env;
+    this.traceparent = attempt.traceparent;
+    this.host = services.host;
+    this.#attempt = attempt;
+    this.#services = services;
+    this.#mask = mask;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#abortedBy !== undefined) this.#controller.abort(this.#abortedBy);
+    }
+    return this.#controller.signal;
+  }
+
+  get workspace(): string {
+    this.#workspace ??= this.#services.workspace(this.#attempt);
+    return this.#workspace;
+  }
+
+  get log(): Log {
+    return this.#attemptLog().log;
+  }
+
+  readonly output: StepContext['output'] = (stream, chunk) => {
+    if (!this.#hasEnded) this.#attemptLog().output(stream, chunk);
   };
-  const clean = (text: string) => storableText(mask.text(text));
+
+  readonly progress: StepContext['progress'] = ({ done, total, message }) => {
+    if (this.#hasEnded) return;
+    const progress = message === undefined ? { done, total } : { done, total, message: this.#clean(message) };
+    this.#services.progress(this.#attempt, progress);
+  };
+
+  readonly event = (type: string, data: Json): void => {
+    if (this.#hasEnded) return;
+    if (!eventType.test(type)) {
+      const got = JSON.stringify(type);
+      throw new StepError('fatal', `event type is ${got}, expected snake_case of at most 100 characters`);
+    }
+    this.#services.event(this.#attempt, type, encodeOutput(data, this.#mask, 'event data').output);
+  };
+
+  readonly sql: StepContext['sql'] = (name) => this.#whileRunning(() => this.#services.sql(this.#attempt, name));
+
+  get checkpoint(): StepContext['checkpoint'] {
+    return {
+      load: () => this.#whileRunning(() => this.#services.loadCheckpoint(this.#attempt)),
+      save: (state) =>
+        this.#whileRunning(() => {
+          const { output } = encodeOutput(state, this.#mask, 'checkpoint');
+          return this.#services.saveCheckpoint(this.#attempt, output);
+        }),
+    };
+  }
+
+  get artifacts(): StepContext['artifacts'] {
+    return {
+      put: ({ name, mediaType, content }) =>
+        this.#whileRunning(() => {
+          const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
+          return this.#services.putArtifact(this.#attempt, { name: this.#clean(name), mediaType, content: bytes });
+        }),
+      get: (id) => this.#whileRunning(() => this.#services.getArtifact(this.#attempt, id)),
+    };
+  }
+
+  get secrets(): StepContext['secrets'] {
+    return {
+      get: (name) =>
+        this.#whileRunning(async () => {
+          const value = await this.#services.secret(this.#attempt, name);
+          if (value === undefined) {
+            throw new StepError('fatal', `there is no secret named ${name}`, { name: 'MissingSecret' });
+          }
+          this.#mask.add(value);
+          return value;
+        }),
+    };
+  }
+
+  /** For the host: tells the step to end. */
+  static abort(context: AttemptContext, reason: Error): void {
+    context.#abortedBy = reason;
+    context.#controller?.abort(reason);
+  }
+
+  /** For the host: passes on unfinished lines; a step that goes on after this reaches nothing any more. */
+  static end(context: AttemptContext): void {
+    context.#log?.close();
+    context.#hasEnded = true;
+  }
+
+  #attemptLog(): AttemptLog {
+    this.#log ??= createAttemptLog((line) => this.#services.log(this.#attempt, line), this.#mask);
+    return this.#log;
+  }
+
+  #clean(text: string): string {
+    return storableText(this.#mask.text(text));
+  }
+
   /** Async, so that a call after the end rejects instead of throwing where nobody expects it. */
-  const whileOpen = async <T>(call: () => Promise<T>): Promise<T> => {
-    if (closed) throw new StepError('fatal', `the attempt of ${attempt.step} has ended`, { name: 'AttemptEnded' });
-    return call();
-  };
-
-  const checkpoint: StepContext['checkpoint'] = {
-    load: () => whileOpen(() => services.loadCheckpoint(attempt)),
-    save: (state) => whileOpen(() => services.saveCheckpoint(attempt, encodeOutput(state, mask, 'checkpoint').output)),
-  };
-  const artifacts: StepContext['artifacts'] = {
-    put: ({ name, mediaType, content }): Promise<Artifact> =>
-      whileOpen(() => {
-        const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
-        return services.putArtifact(attempt, { name: clean(name), mediaType, content: bytes });
-      }),
-    get: (id) => whileOpen(() => services.getArtifact(attempt, id)),
-  };
-  const secrets: StepContext['secrets'] = {
-    get: (name) =>
-      whileOpen(async () => {
-        const value = await services.secret(attempt, name);
-        if (value === undefined) {
-          throw new StepError('fatal', `there is no secret named ${name}`, { name: 'MissingSecret' });
-        }
-        mask.add(value);
-        return value;
-      }),
-  };
-
-  const ctx: StepContext = {
-    get signal() {
-      if (controller === undefined) {
-        controller = new AbortController();
-        if (abortedBy !== undefined) controller.abort(abortedBy);
-      }
-      return controller.signal;
-    },
-    idempotencyKey: attempt.idempotencyKey,
-    token: attempt.token,
-    attempt: attempt.attempt,
-    tenant: attempt.tenant,
-    runId: attempt.runId,
-    pipeline: attempt.pipeline,
-    step: attempt.step,
-    item: attempt.item,
-    dryRun: attempt.dryRun,
-    get workspace() {
-      workspace ??= services.workspace(attempt);
-      return workspace;
-    },
-    env: attempt.env,
-    get log() {
-      return logOf().log;
-    },
-    output(stream, chunk) {
-      if (!closed) logOf().output(stream, chunk);
-    },
-    progress({ done, total, message }) {
-      if (closed) return;
-      services.progress(attempt, message === undefined ? { done, total } : { done, total, message: clean(message) });
-    },
-    checkpoint,
-    artifacts,
-    secrets,
-    sql: (name) => whileOpen(() => services.sql(attempt, name)),
-    event(type, data) {
-      if (closed) return;
-      if (!eventType.test(type)) {
-        throw new StepError(
-          'fatal',
-          `event type is ${JSON.stringify(type)}, expected snake_case of at most 100 characters`,
-        );
-      }
-      services.event(attempt, type, encodeOutput(data, mask, 'event data').output);
-    },
-    traceparent: attempt.traceparent,
-    host: services.host,
-  };
-
-  return {
-    ctx,
-    abort(reason) {
-      abortedBy = reason;
-      controller?.abort(reason);
-    },
-    close() {
-      attemptLog?.close();
-      closed = true;
-    },
-  };
+  async #whileRunning<T>(call: () => Promise<T>): Promise<T> {
+    if (!this.#hasEnded) return call();
+    throw new StepError('fatal', `the attempt of ${this.step} has ended`, { name: 'AttemptEnded' });
+  }
 }

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { StepError } from '../../../src/steps/api.ts';
 import { classify, toStoredError } from '../../../src/steps/classify-error.ts';
-import { createSecretMask } from '../../../src/steps/secret-mask.ts';
+import { SecretMask } from '../../../src/steps/secret-mask.ts';
 
 const coded = (code: string) => Object.assign(new Error(code), { code });
 
@@ -55,13 +55,13 @@ describe('classify', () => {
 
   it.each([undefined, null, 'text', 7, Symbol('x'), {}, []])('calls %s fatal', (thrown) => {
     expect(classify(thrown)).toBe('fatal');
-    expect(toStoredError(thrown, createSecretMask([])).message).not.toBe('');
+    expect(toStoredError(thrown, new SecretMask([])).message).not.toBe('');
   });
 
   it('survives causes that go in a circle and getters that throw', () => {
     const one = new Error('one');
     one.cause = new Error('two', { cause: one });
-    expect(toStoredError(one, createSecretMask([])).message).toBe('one: two');
+    expect(toStoredError(one, new SecretMask([])).message).toBe('one: two');
     const hostile = {
       get message() {
         throw new Error('no');
@@ -70,11 +70,11 @@ describe('classify', () => {
         throw new Error('no');
       },
     };
-    expect(toStoredError(hostile, createSecretMask([]))).toMatchObject({ class: 'fatal' });
+    expect(toStoredError(hostile, new SecretMask([]))).toMatchObject({ class: 'fatal' });
   });
 
   it('bounds messages and details', () => {
     const error = new StepError('fatal', 'm'.repeat(100_000), { details: 'd'.repeat(100_000) });
-    expect(JSON.stringify(toStoredError(error, createSecretMask([]))).length).toBeLessThan(75_000);
+    expect(JSON.stringify(toStoredError(error, new SecretMask([]))).length).toBeLessThan(75_000);
   });
 });
