@@ -1,0 +1,44 @@
+// What a daemon's API answers: the views of reads as JSON carries them, so that a change there is a type error here.
+import type { RunDetail } from '../reads/get-run.ts';
+import type { NodeView } from '../reads/list-nodes.ts';
+import type { ScheduleView } from '../reads/list-schedules.ts';
+import type { QueueStatusView } from '../reads/queue-status.ts';
+import type { EventView } from '../reads/run-events.ts';
+import type { LogLineView, LogPage } from '../reads/run-logs.ts';
+import type { StepView } from '../reads/run-steps.ts';
+import type { RunView } from '../reads/run-view.ts';
+import type { OccurrencePage } from '../reads/schedule-occurrences.ts';
+
+/** A value after JSON: instants are ISO texts. */
+type AsJson<Value> = Value extends Date
+  ? string
+  : Value extends readonly (infer Item)[]
+    ? AsJson<Item>[]
+    : Value extends object
+      ? { [Key in keyof Value]: AsJson<Value[Key]> }
+      : Value;
+
+export interface List<Item> {
+  items: Item[];
+  next_cursor?: string | null;
+}
+
+export type RunAnswer = AsJson<RunView>;
+export type RunDetailAnswer = AsJson<RunDetail>;
+export type StepAnswer = AsJson<StepView>;
+export type EventAnswer = AsJson<EventView>;
+
+export type LogPageAnswer = AsJson<LogPage>;
+export type LogLineAnswer = AsJson<LogLineView>;
+export type NodeAnswer = AsJson<NodeView>;
+export type QueueAnswer = AsJson<QueueStatusView>;
+export type OccurrencesAnswer = AsJson<OccurrencePage>;
+export type ScheduleAnswer = AsJson<ScheduleView>;
+
+/** What a verb (cancel, retry, trigger) answers. */
+export interface VerbAnswer {
+  id?: string;
+  run_id?: string;
+  state?: string;
+  requested?: string;
+}

@@ -1,0 +1,23 @@
+// `cronwright cancel`: asks for the end of a run.
+import type { VerbAnswer } from './answers.ts';
+import type { CliContext } from './cli-context.ts';
+import { connect, type DaemonOptions } from './connect.ts';
+import { segment } from './daemon-client.ts';
+import { type ExitCode, exitCodes } from './exit-code.ts';
+import { findRunId } from './find-run.ts';
+import { printJson, printLine } from './print.ts';
+
+export async function cancel(
+  context: CliContext,
+  text: string,
+  options: DaemonOptions & { reason?: string },
+): Promise<ExitCode> {
+  const daemon = connect(context, options);
+  const id = await findRunId(daemon, text);
+  const body = options.reason === undefined ? {} : { reason: options.reason };
+  const answer = await daemon.post<VerbAnswer>(`/runs/${segment(id)}/cancel`, body);
+  if (options.json) printJson(context, answer);
+  else if (answer.requested) printLine(context, `${id}: cancel requested; it ends within seconds.`);
+  else printLine(context, `${id}: ${answer.state ?? 'cancelled'}.`);
+  return exitCodes.done;
+}

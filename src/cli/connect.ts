@@ -1,0 +1,18 @@
+// The daemon that a command talks to: option beats environment beats default.
+import type { CliContext } from './cli-context.ts';
+import { createDaemonClient, type DaemonClient } from './daemon-client.ts';
+
+export interface DaemonOptions {
+  url?: string;
+  token?: string;
+  tenant?: string;
+  json?: boolean;
+}
+
+export function connect(context: CliContext, options: DaemonOptions): DaemonClient {
+  return createDaemonClient({
+    url: options.url ?? (context.env.CRONWRIGHT_URL || 'http://127.0.0.1:8080'),
+    token: options.token ?? (context.env.CRONWRIGHT_TOKEN || undefined),
+    tenant: options.tenant,
+  });
+}

@@ -1,0 +1,113 @@
+// Declares the commands that talk to a daemon; each command's code is loaded only when it is the one that runs.
+import type { Command } from 'commander';
+import type { CliContext } from './cli-context.ts';
+import type { Finish } from './command-line.ts';
+import { collect, wholeNumber } from './option-values.ts';
+
+export function declareDaemonCommands(program: Command, context: CliContext, finish: Finish): void {
+  declareTrigger(program, context, finish);
+  declareRuns(program, context, finish);
+  declareShow(program, context, finish);
+  declareLogs(program, context, finish);
+  declareCancelAndRetry(program, context, finish);
+  declareQueueAndNodes(program, context, finish);
+  declareOccurrences(program, context, finish);
+  declarePauseAndResume(program, context, finish);
+}
+
+function declareTrigger(program: Command, context: CliContext, finish: Finish): void {
+  withDaemon(program.command('trigger'))
+    .description('start a run now, of a schedule (pipeline.schedule) or of a pipeline')
+    .argument('<id>', 'schedule or pipeline')
+    .option('-i, --input <name=value>', 'an input; name:=JSON for other than text (repeatable)', collect)
+    .option('--priority <n>', '1 (first) to 10 (pipelines only)', wholeNumber('--priority', 1, 10))
+    .option('--dry-run', 'change nothing outside; steps say what they would do (pipelines only)')
+    .option('--force', "also while a run of the same schedule is live, against the schedule's overlap policy")
+    .option('-f, --follow', 'show the log until the run has ended; exit 1 if it failed')
+    .action(async (id, options) => finish(await (await import('./trigger.ts')).trigger(context, id, options)));
+}
+
+function declareRuns(program: Command, context: CliContext, finish: Finish): void {
+  withDaemon(program.command('runs'))
+    .description('list runs, newest first')
+    .option('--state <list>', 'only these states, with commas: running,failed')
+    .option('--pipeline <id>', 'only of this pipeline')
+    .option('--schedule <id>', 'only of this schedule')
+    .option('--origin <list>', 'only these origins, with commas: schedule,api')
+    .option('--from <when>', 'only made since: an instant, or how long ago (2h, 7d)')
+    .option('--to <when>', 'only made before: an instant, or how long ago')
+    .option('-n, --limit <n>', 'how many, up to 500 (20)', wholeNumber('--limit', 1, 500))
+    .option('--cursor <text>', 'go on where a list ended (next_cursor)')
+    .action(async (options) => finish(await (await import('./runs.ts')).runs(context, options)));
+}
+
+function declareShow(program: Command, context: CliContext, finish: Finish): void {
+  withDaemon(program.command('show'))
+    .description('show one run: steps, progress, error, timeline')
+    .argument('<run>', runArgument)
+    .action(async (run, options) => finish(await (await import('./show.ts')).show(context, run, options)));
+}
+
+function declareLogs(program: Command, context: CliContext, finish: Finish): void {
+  withDaemon(program.command('logs'))
+    .description('print the log of a run')
+    .argument('<run>', runArgument)
+    .option('-f, --follow', 'go on until the run has ended (with --json: a line of JSON each)')
+    .option('--step <id>', 'only of this step')
+    .action(async (run, options) => finish(await (await import('./logs.ts')).logs(context, run, options)));
+}
+
+function declareCancelAndRetry(program: Command, context: CliContext, finish: Finish): void {
+  withDaemon(program.command('cancel'))
+    .description('cancel a run; one that is running ends at its next heartbeat')
+    .argument('<run>', runArgument)
+    .option('--reason <text>', 'kept in its history')
+    .action(async (run, options) => finish(await (await import('./cancel.ts')).cancel(context, run, options)));
+  withDaemon(program.command('retry'))
+    .description('retry an ended run from the step that failed, as a new run')
+    .argument('<run>', runArgument)
+    .option('--reason <text>', 'kept in its history')
+    .action(async (run, options) => finish(await (await import('./retry.ts')).retry(context, run, options)));
+}
+
+function declareQueueAndNodes(program: Command, context: CliContext, finish: Finish): void {
+  withDaemon(program.command('queue'))
+    .description('show what waits and for how long')
+    .action(async (options) => finish(await (await import('./queue.ts')).queue(context, options)));
+  withDaemon(program.command('nodes'))
+    .description('show the daemons that share the database')
+    .action(async (options) => finish(await (await import('./nodes.ts')).nodes(context, options)));
+}
+
+function declareOccurrences(program: Command, context: CliContext, finish: Finish): void {
+  withDaemon(program.command('occurrences'))
+    .description('show what became of every fire time of a schedule')
+    .argument('<schedule>', 'pipeline.schedule')
+    .option('--from <when>', 'since: an instant, or how long ago (24h)')
+    .option('--to <when>', 'until: an instant, or how long ago (now)')
+    .action(async (id, options) => finish(await (await import('./occurrences.ts')).occurrences(context, id, options)));
+}
+
+function declarePauseAndResume(program: Command, context: CliContext, finish: Finish): void {
+  withDaemon(program.command('pause'))
+    .description('pause a schedule; paused time is never owed')
+    .argument('<schedule>', 'pipeline.schedule')
+    .option('--reason <text>', 'why, for those who wonder')
+    .option('--until <when>', 'resume by itself: an instant, or in how long (2h)')
+    .action(async (id, options) => finish(await (await import('./pause.ts')).pause(context, id, options)));
+  withDaemon(program.command('resume'))
+    .description('resume a paused schedule')
+    .argument('<schedule>', 'pipeline.schedule')
+    .action(async (id, options) => finish(await (await import('./resume.ts')).resume(context, id, options)));
+}
+
+const runArgument = 'id of the run; its last 4 or more characters, or `last`, find it among the newest 500';
+
+/** Which daemon, as whom, and in which form. */
+function withDaemon(command: Command): Command {
+  return command
+    .option('--url <url>', 'address of the daemon (CRONWRIGHT_URL, http://127.0.0.1:8080)')
+    .option('--token <token>', 'its bearer token (CRONWRIGHT_TOKEN)')
+    .option('--tenant <id>', 'as this tenant (default)')
+    .option('--json', 'one JSON document');
+}

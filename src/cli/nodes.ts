@@ -1,0 +1,34 @@
+// `cronwright nodes`: the daemons that share the database.
+import type { List, NodeAnswer } from './answers.ts';
+import type { CliContext } from './cli-context.ts';
+import { connect, type DaemonOptions } from './connect.ts';
+import { type ExitCode, exitCodes } from './exit-code.ts';
+import { printJson, printLine } from './print.ts';
+import { showRelative } from './show-time.ts';
+import { type Column, renderTable } from './table.ts';
+
+export async function nodes(context: CliContext, options: DaemonOptions): Promise<ExitCode> {
+  const list = await connect(context, options).get<List<NodeAnswer>>('/nodes');
+  if (options.json) printJson(context, list);
+  else if (list.items.length === 0) printLine(context, 'No nodes.');
+  else printLine(context, renderTable(context.stdout, columnsOf(context), list.items));
+  return exitCodes.done;
+}
+
+function columnsOf(context: CliContext): Column<NodeAnswer>[] {
+  const { green, red, dim } = context.stdout.colors;
+  const paint = { live: green, silent: red, stopped: dim };
+  const relative = (instant: string): string => showRelative(Date.parse(instant), context.clock.now());
+  return [
+    { heading: 'node', cell: (node) => node.name },
+    { heading: 'id', cell: (node) => node.id },
+    { heading: 'state', cell: (node) => paint[node.state](node.state) },
+    { heading: 'version', cell: (node) => node.version },
+    { heading: 'started', cell: (node) => relative(node.started_at) },
+    { heading: 'heartbeat', cell: (node) => relative(node.last_heartbeat_at) },
+    { heading: 'heavy', align: 'right', cell: (node) => `${node.running_heavy}/${node.workers}` },
+    { heading: 'light', align: 'right', cell: (node) => `${node.running_light}/${node.in_flight}` },
+    { heading: 'queues', cell: (node) => node.queues?.join(', ') ?? 'all' },
+    { heading: 'config', cell: (node) => node.config_hash?.slice(0, 8) ?? '' },
+  ];
+}

@@ -1,0 +1,50 @@
+// Tells what went wrong on stderr: in words for people, as one JSON object for machines; never a stack unless asked for.
+import { CronwrightError, errorMessage, type Problem } from '../domain/errors.ts';
+import type { CliContext } from './cli-context.ts';
+import { type ExitCode, exitCodeOf, exitCodes } from './exit-code.ts';
+import { plainText } from './plain-text.ts';
+
+/** Writes the error and returns the exit code it stands for. `CRONWRIGHT_DEBUG` adds the stack. */
+export function reportError(context: CliContext, error: unknown, json: boolean): ExitCode {
+  if (json) context.stderr.write(`${JSON.stringify({ error: errorForMachines(error) })}\n`);
+  else context.stderr.write(`${errorForPeople(context, error)}\n`);
+  if (context.env.CRONWRIGHT_DEBUG && error instanceof Error) context.stderr.write(`${error.stack}\n`);
+  return error instanceof CronwrightError ? exitCodeOf(error.code) : exitCodes.failed;
+}
+
+/** One problem on one line: `file:line:column: path: message (got …, expected …)`. */
+export function problemLine(problem: Problem): string {
+  const place = [problem.file, problem.line, problem.column].filter((part) => part !== undefined).join(':');
+  const facts = [
+    problem.got === undefined ? undefined : `got ${problem.got}`,
+    problem.expected === undefined ? undefined : `expected ${problem.expected}`,
+  ].filter((fact) => fact !== undefined);
+  const where = [place, problem.path].filter((part) => part !== undefined && part !== '');
+  return [...where, problem.message].join(': ') + (facts.length > 0 ? ` (${facts.join(', ')})` : '');
+}
+
+function errorForMachines(error: unknown): Record<string, unknown> {
+  if (!(error instanceof CronwrightError)) return { code: 'internal', message: errorMessage(error), problems: [] };
+  const { excerpt: _excerpt, hint: _hint, ...facts } = error.details;
+  return { ...facts, code: error.code, message: error.message, problems: error.problems };
+}
+
+function errorForPeople(context: CliContext, error: unknown): string {
+  const { red, dim } = context.stderr.colors;
+  const message = plainText(errorMessage(error));
+  const lines = [`${red('error:')} ${message}`];
+  if (error instanceof CronwrightError) {
+    const { excerpt, hint } = error.details;
+    if (typeof excerpt === 'string') lines.push(excerpt);
+    // A message that already tells its problems is not told twice.
+    if (!error.problems.every((problem) => message.includes(problem.message))) {
+      lines.push(...error.problems.map((problem) => `  ${plainText(problemLine(problem))}`));
+    }
+    if (typeof hint === 'string') lines.push(dim(hint));
+  }
+  if (error instanceof Error && error.cause !== undefined) {
+    const cause = plainText(errorMessage(error.cause));
+    if (cause !== '' && !message.includes(cause)) lines.push(dim(`  because: ${cause}`));
+  }
+  return lines.join('\n');
+}

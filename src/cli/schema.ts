@@ -1,0 +1,22 @@
+// `cronwright schema`: the JSON Schema of a configuration file, with the step types that are installed here.
+import { pipelineJsonSchema, settingsJsonSchema } from '../config/json-schema.ts';
+import type { CliContext } from './cli-context.ts';
+import { type ExitCode, exitCodes } from './exit-code.ts';
+import { printJson, printNote } from './print.ts';
+import { problemLine } from './report-error.ts';
+
+export async function schema(
+  context: CliContext,
+  kind: 'pipeline' | 'settings',
+  options: { config?: string },
+): Promise<ExitCode> {
+  if (kind === 'settings') {
+    printJson(context, settingsJsonSchema());
+    return exitCodes.done;
+  }
+  const { loadStepTypes, readSettings } = await import('./read-settings.ts');
+  const { registry, problems } = await loadStepTypes(await readSettings(context, options));
+  for (const problem of problems) printNote(context, context.stderr.colors.yellow(problemLine(problem)));
+  printJson(context, pipelineJsonSchema(registry));
+  return exitCodes.done;
+}

@@ -1,0 +1,83 @@
+// `cronwright trigger`: starts a run now, of a schedule or of a pipeline.
+import type { InputDefinition } from '../domain/pipeline.ts';
+import type { VerbAnswer } from './answers.ts';
+import type { CliContext } from './cli-context.ts';
+import { connect, type DaemonOptions } from './connect.ts';
+import { type DaemonClient, segment } from './daemon-client.ts';
+import { type ExitCode, exitCodes } from './exit-code.ts';
+import { wrongOption } from './option-values.ts';
+import { parseInputs } from './parse-inputs.ts';
+import { printJson, printJsonLine, printLine } from './print.ts';
+import { paintState } from './show-state.ts';
+
+export interface TriggerOptions extends DaemonOptions {
+  input?: string[];
+  priority?: number;
+  dryRun?: boolean;
+  force?: boolean;
+  follow?: boolean;
+}
+
+export async function trigger(context: CliContext, id: string, options: TriggerOptions): Promise<ExitCode> {
+  const daemon = connect(context, options);
+  const [pipeline = '', schedule] = id.split('.');
+  const inputs = await readInputs(daemon, pipeline, options.input ?? []);
+  const answer =
+    schedule === undefined
+      ? await startPipeline(daemon, id, inputs, options)
+      : await triggerSchedule(daemon, id, inputs, options);
+  const runId = answer.id ?? answer.run_id ?? '';
+  if (!options.follow) {
+    if (options.json) printJson(context, answer);
+    else printLine(context, `${runId}: started; see \`cronwright show ${runId}\`.`);
+    return exitCodes.done;
+  }
+  const { followLog } = await import('./logs.ts');
+  if (!options.json) printLine(context, runId);
+  const state = await followLog(context, daemon, runId, options.json ? { json: true } : {});
+  if (options.json) printJsonLine(context, { run_id: runId, state });
+  else printLine(context, paintState(context.stdout.colors, state));
+  return state === 'completed' ? exitCodes.done : exitCodes.failed;
+}
+
+async function readInputs(
+  daemon: DaemonClient,
+  pipeline: string,
+  pairs: readonly string[],
+): Promise<Record<string, unknown> | undefined> {
+  if (pairs.length === 0) return undefined;
+  const answer = await daemon.get<{ inputs?: Record<string, Pick<InputDefinition, 'type'>> }>(
+    `/pipelines/${segment(pipeline)}`,
+  );
+  return parseInputs(pairs, answer.inputs ?? {});
+}
+
+function startPipeline(
+  daemon: DaemonClient,
+  id: string,
+  inputs: Record<string, unknown> | undefined,
+  options: TriggerOptions,
+): Promise<VerbAnswer> {
+  if (options.force)
+    throw wrongOption('--force', id, 'a schedule (pipeline.schedule); a pipeline has no overlap policy');
+  return daemon.post<VerbAnswer>(`/pipelines/${segment(id)}/runs`, {
+    ...(inputs === undefined ? {} : { inputs }),
+    ...(options.priority === undefined ? {} : { priority: options.priority }),
+    ...(options.dryRun ? { dry_run: true } : {}),
+  });
+}
+
+function triggerSchedule(
+  daemon: DaemonClient,
+  id: string,
+  inputs: Record<string, unknown> | undefined,
+  options: TriggerOptions,
+): Promise<VerbAnswer> {
+  if (options.priority !== undefined)
+    throw wrongOption('--priority', id, 'a pipeline; a schedule has its own priority');
+  if (options.dryRun) throw wrongOption('--dry-run', id, 'a pipeline');
+  return daemon.post<VerbAnswer>(`/schedules/${segment(id)}/trigger`, {
+    ...(inputs === undefined ? {} : { inputs }),
+    ...(options.force ? { force: true } : {}),
+  });
+}
