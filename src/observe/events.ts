@@ -63,6 +63,12 @@ export interface Events {
   'node.stopping': { node: string; reason: string };
   'service.crashed': { service: string; error: string };
   'db.query': { operation: string; seconds: number; ok: boolean };
+  'db.retry': { operation: string; attempt: number; delayMs: number; reason: string; sqlState?: string };
+  'db.connection_lost': { reason: string };
+  'db.lock_taken_over': { path: string; formerPid: number };
+  'db.initialised': { dataDir: string; seconds: number };
+  'db.upkeep': { seconds: number; writes: number };
+  'db.upkeep_failed': { reason: string };
   'http.served': { route: string; method: string; status: number; seconds: number };
 }
 
