@@ -1,0 +1,111 @@
+// Cancels a run: at once where nobody works on it, else by asking its worker.
+import { type Queryable, statement } from '../db/database.ts';
+import { CronwrightError } from '../domain/errors.ts';
+import { canTransition, isTerminal, type RunState } from '../domain/run.ts';
+import type { SlotKey } from '../queue/admit-runs.ts';
+import { admitQuietly } from './announce-runs.ts';
+import type { ControlContext } from './control-context.ts';
+import { lockRun } from './lock-run.ts';
+
+export interface CancelledRun {
+  id: string;
+  state: RunState;
+  /** The worker was asked; the state changes when it obeys. */
+  requested: 'cancel' | null;
+}
+
+const ask = statement(
+  'request_cancel',
+  `update cronwright.queue set request = 'cancel', request_by = $2, request_reason = $3
+  where run_id = $1 and state = 'running' and token = $4`,
+);
+
+// The caller holds the row's lock, and the state is compared again: who wins the delete ends the run. The slots are the
+// only thing others wait for.
+const cancel = statement(
+  'cancel_run',
+  `with gone as (
+    delete from cronwright.queue where run_id = $1 and state = $2
+    returning run_id, tenant, started_at, attempt, claims, progress, message
+  ), ended as (
+    update cronwright.runs r
+    set state = 'cancelled', failure = 'cancelled', finished_at = now(), started_at = g.started_at, attempt = g.attempt,
+      claims = g.claims, progress = g.progress, message = g.message,
+      error = jsonb_build_object('name', 'Cancelled', 'class', 'fatal', 'message', $4::text)
+    from gone g where r.id = g.run_id and r.state is null
+  ), steps as (
+    update cronwright.step_runs set state = 'cancelled', finished_at = now(), retry_at = null
+    where run_id in (select run_id from gone) and state in ('pending', 'running', 'waiting')
+  ), told as (
+    insert into cronwright.history (run_id, seq, tenant, node, at, transitions)
+    select g.run_id, coalesce((select max(h.seq) from cronwright.history h where h.run_id = g.run_id), 1) + 1, g.tenant,
+      null, now(), jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('event', 'run.cancelled', 'from', $2::text,
+        'to', 'cancelled', 'at', floor(extract(epoch from now()) * 1000), 'actor', $3::text, 'reason', $5::text)))
+    from gone g
+  ), freed as (
+    update cronwright.slots set run_id = null where run_id in (select run_id from gone) returning tenant, key
+  )
+  select run_id, tenant, null::text as key from gone
+  union all select null, tenant, key from freed`,
+);
+
+/** Throws `not_found`, and `conflict` where the run's state does not allow it. */
+export async function cancelRun(
+  context: ControlContext,
+  options: { tenant: string; id: string; actor: string; reason?: string | undefined },
+): Promise<CancelledRun> {
+  const { db, events, wake, clock } = context;
+  const { run, freed } = await db.transaction(
+    async (tx) => {
+      const run = await lockRun(tx, options.tenant, options.id);
+      if (!canTransition(run.state, 'cancelled')) throw cannotCancel(options.id, run.state);
+      if (run.state === 'running') {
+        await tx.query(ask, [options.id, options.actor, options.reason ?? null, run.token]);
+        return { run, freed: [] };
+      }
+      return { run, freed: await cancelAtOnce(tx, run.state, options) };
+    },
+    { idempotent: true },
+  );
+  if (run.state === 'running') {
+    wake.requests();
+    return { id: options.id, state: 'running', requested: 'cancel' };
+  }
+  events.emit('run.finished', {
+    runId: options.id,
+    tenant: options.tenant,
+    pipeline: run.pipeline,
+    origin: run.origin,
+    ...(run.schedule === null ? {} : { schedule: run.schedule }),
+    state: 'cancelled',
+    result: 'cancellation',
+    durationMs: run.startedAt === null ? 0 : Math.max(0, clock.now() - run.startedAt.getTime()),
+  });
+  await admitQuietly(context, freed);
+  wake.workers();
+  return { id: options.id, state: 'cancelled', requested: null };
+}
+
+async function cancelAtOnce(
+  tx: Queryable,
+  state: RunState,
+  options: { id: string; actor: string; reason?: string | undefined },
+): Promise<SlotKey[]> {
+  const reason = options.reason ?? null;
+  const message = `cancelled by ${options.actor}${reason === null ? '' : `: ${reason}`}`;
+  const { rows } = await tx.query<{ run_id: string | null; tenant: string; key: string }>(cancel, [
+    options.id,
+    state,
+    options.actor,
+    message,
+    reason,
+  ]);
+  return rows.filter((row) => row.run_id === null).map(({ tenant, key }) => ({ tenant, key }));
+}
+
+function cannotCancel(id: string, state: RunState): CronwrightError {
+  const why = isTerminal(state) ? 'it has ended' : 'this state cannot be left that way';
+  return new CronwrightError('conflict', `run "${id}" is ${state} and cannot become cancelled: ${why}`, {
+    details: { state, requested: 'cancelled' },
+  });
+}

@@ -1,0 +1,58 @@
+// Keeps a tenant's queue from growing without end: counts its live runs and refuses what is above the limit.
+import type { Clock } from '../base/clock.ts';
+import { type Database, statement } from '../db/database.ts';
+import { CronwrightError } from '../domain/errors.ts';
+
+export interface LiveRunLimit {
+  /** Makes room for `runs` more. Throws `limit_reached` where the queue is full; nothing is dropped. */
+  reserve(tenant: string, runs: number): Promise<void>;
+}
+
+/** A count is believed for this long; what this node adds meanwhile is counted on top. */
+const believedForMs = 1_000;
+
+// Counting stops at the limit: a full queue costs no more to look at than one that is nearly full.
+const count = statement(
+  'count_live_runs',
+  'select count(*) as n from (select 1 from cronwright.queue where tenant = $1 limit $2) live',
+);
+
+interface Estimate {
+  countedAt: number;
+  live: number;
+}
+
+export function createLiveRunLimit(options: { db: Database; clock: Clock; limit: number }): LiveRunLimit {
+  const { db, clock, limit } = options;
+  const estimates = new Map<string, Promise<Estimate>>();
+  const countedAt = new Map<string, number>();
+
+  function estimateOf(tenant: string): Promise<Estimate> {
+    const known = estimates.get(tenant);
+    const now = clock.monotonic();
+    if (known && now - (countedAt.get(tenant) ?? 0) < believedForMs) return known;
+    const counting = db
+      .query<{ n: number }>(count, [tenant, limit + 1])
+      .then(({ rows }) => ({ countedAt: now, live: rows[0]?.n ?? 0 }));
+    estimates.set(tenant, counting);
+    countedAt.set(tenant, now);
+    counting.catch(() => estimates.delete(tenant));
+    return counting;
+  }
+
+  return {
+    async reserve(tenant, runs) {
+      const estimate = await estimateOf(tenant);
+      if (estimate.live + runs > limit) throw queueFull(tenant, estimate.live, runs, limit);
+      estimate.live += runs;
+    },
+  };
+}
+
+function queueFull(tenant: string, live: number, runs: number, limit: number): CronwrightError {
+  return new CronwrightError(
+    'limit_reached',
+    `the queue of tenant "${tenant}" is full: ${live} live runs and ${runs} more would pass its limit of ${limit}`,
+    { details: { live, limit, retry_after_seconds: 5 } },
+  );
+}

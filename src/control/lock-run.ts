@@ -1,0 +1,48 @@
+// Reads a run's state and keeps it from changing until the transaction ends.
+import { type Queryable, statement } from '../db/database.ts';
+import { CronwrightError } from '../domain/errors.ts';
+import type { Origin, RunState, TerminalState } from '../domain/run.ts';
+
+export interface LockedRun {
+  state: RunState;
+  pipeline: string;
+  schedule: string | null;
+  origin: Origin;
+  token: number;
+  startedAt: Date | null;
+}
+
+const lock = statement(
+  'lock_live_run',
+  'select state, token, started_at from cronwright.queue where run_id = $1 for update',
+);
+
+// Read after the lock: a worker that finished the run meanwhile has committed its end.
+const read = statement(
+  'read_run_for_control',
+  'select pipeline, schedule, origin, state from cronwright.runs where id = $1 and tenant = $2',
+);
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/** Throws `not_found`. */
+export async function lockRun(tx: Queryable, tenant: string, id: string): Promise<LockedRun> {
+  if (!uuid.test(id)) throw notFound(id);
+  const live = (await tx.query<{ state: RunState; token: number; started_at: Date | null }>(lock, [id])).rows[0];
+  const run = (
+    await tx.query<{ pipeline: string; schedule: string | null; origin: Origin; state: TerminalState | null }>(read, [
+      id,
+      tenant,
+    ])
+  ).rows[0];
+  if (!run) throw notFound(id);
+  const { pipeline, schedule, origin } = run;
+  const state = run.state ?? live?.state;
+  // Between the two reads at READ COMMITTED a run can only have ended, and then its end is what was read.
+  if (!state) throw new CronwrightError('internal', `run "${id}" has neither a live row nor an end`);
+  return { state, pipeline, schedule, origin, token: live?.token ?? 0, startedAt: live?.started_at ?? null };
+}
+
+function notFound(id: string): CronwrightError {
+  return new CronwrightError('not_found', `there is no run "${id}"`);
+}
