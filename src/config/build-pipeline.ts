@@ -1,0 +1,137 @@
+// A pipeline as written → a pipeline as the engine sees it: defaults applied, durations in milliseconds, version computed.
+import { createHash } from 'node:crypto';
+import type { z } from 'zod';
+import { conditionText } from '../domain/expressions/template.ts';
+import type { Pipeline, StepDefinition } from '../domain/pipeline.ts';
+import { fastRetry, type RetryPolicy, slowRetry } from '../domain/retry-policy.ts';
+import { type ScheduleCalendar, type ScheduleDefinition, scheduleDefaults } from '../domain/schedule.ts';
+import { pipelineDefaults as defaults } from './defaults.ts';
+import type { calendarSchema, PipelineShape, RetryShape, ScheduleShape, StepShape } from './pipeline-schema.ts';
+
+export type CalendarShape = z.output<typeof calendarSchema>;
+export type Calendars = Readonly<Record<string, ScheduleCalendar>>;
+
+/** Builds the pipeline. A named calendar that does not exist is left out; the checks report it. */
+export function buildPipeline(shape: PipelineShape, calendars: Calendars): Pipeline {
+  const content: Omit<Pipeline, 'version'> = {
+    id: shape.id,
+    tenant: shape.tenant,
+    ...(shape.description === undefined ? {} : { description: shape.description }),
+    inputs: shape.inputs,
+    env: shape.env,
+    schedules: shape.schedules.map((schedule) => buildSchedule(schedule, shape, calendars)),
+    priority: shape.priority,
+    queue: shape.queue,
+    timeoutMs: shape.timeout,
+    ...(shape.concurrency ? { concurrency: shape.concurrency } : {}),
+    ...(shape.retry ? { retry: buildRetry(shape.retry, slowRetry) } : {}),
+    onInterrupted: shape.on_interrupted,
+    steps: shape.steps.map((step, index) => buildStep(step, implicitNeeds(shape.steps, index))),
+    finally: shape.finally.map((step) => buildStep(step, [])),
+    onFailure: shape.on_failure.map((step) => buildStep(step, [])),
+  } as Omit<Pipeline, 'version'>;
+  return { ...content, version: versionOf(content) };
+}
+
+/** SHA-256 of the content as JSON with sorted keys, its first 16 hexadecimal digits. */
+export function versionOf(content: unknown): string {
+  return createHash('sha256').update(canonicalJson(content)).digest('hex').slice(0, 16);
+}
+
+function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, part: unknown) => {
+    if (typeof part !== 'object' || part === null || Array.isArray(part)) return part;
+    return Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}
+
+function implicitNeeds(steps: readonly StepShape[], index: number): readonly string[] {
+  const above = steps[index - 1];
+  return above ? [above.id] : [];
+}
+
+function buildStep(step: StepShape, implicit: readonly string[]): StepDefinition {
+  return {
+    id: step.id,
+    ...(step.label === undefined ? {} : { label: step.label }),
+    uses: step.uses,
+    with: step.with,
+    needs: step.needs ?? implicit,
+    ...(step.if === undefined ? {} : { if: typeof step.if === 'string' ? conditionText(step.if) : String(step.if) }),
+    continueOnError: step.continue_on_error,
+    env: step.env,
+    ...(step.foreach === undefined
+      ? {}
+      : {
+          foreach: {
+            items: step.foreach,
+            maxParallel: step.max_parallel ?? defaults['steps.max_parallel'].value,
+            onItemError: step.on_item_error ?? defaults['steps.on_item_error'].value,
+          },
+        }),
+    retry: buildRetry(step.retry ?? {}, fastRetry),
+    timeoutMs: step.timeout,
+    ...(step.progress === undefined ? {} : { progress: step.progress }),
+  };
+}
+
+function buildRetry(shape: RetryShape, usual: RetryPolicy): RetryPolicy {
+  const base = shape.policy === undefined ? usual : { fast: fastRetry, slow: slowRetry }[shape.policy];
+  return {
+    initialMs: shape.initial ?? base.initialMs,
+    multiplier: shape.multiplier ?? base.multiplier,
+    maxMs: shape.max ?? base.maxMs,
+    jitter: shape.jitter ?? base.jitter,
+    maxRetries: shape.max_retries ?? base.maxRetries,
+    on: shape.on ?? base.on,
+  };
+}
+
+function buildSchedule(shape: ScheduleShape, pipeline: PipelineShape, calendars: Calendars): ScheduleDefinition {
+  const catchup = typeof shape.catchup === 'string' ? { policy: shape.catchup } : (shape.catchup ?? {});
+  const calendar =
+    typeof shape.calendar === 'string' ? calendars[shape.calendar] : shape.calendar && buildCalendar(shape.calendar);
+  const dst = shape.dst && withoutUndefined(shape.dst);
+  return {
+    id: `${pipeline.id}.${shape.id}`,
+    name: shape.id,
+    tenant: pipeline.tenant,
+    pipeline: pipeline.id,
+    ...(shape.description === undefined ? {} : { description: shape.description }),
+    enabled: shape.enabled,
+    cron: shape.cron,
+    timezone: shape.timezone,
+    ...(dst ? { dst } : {}),
+    overlap: shape.overlap,
+    catchup: {
+      policy: catchup.policy ?? scheduleDefaults.catchup.policy,
+      windowMs: catchup.window ?? scheduleDefaults.catchup.windowMs,
+      max: catchup.max ?? scheduleDefaults.catchup.max,
+    },
+    graceMs: shape.grace,
+    jitterMs: shape.jitter,
+    ...(calendar ? { calendar } : {}),
+    ...(shape.inputs ? { inputs: shape.inputs } : {}),
+    ...(shape.priority === undefined ? {} : { priority: shape.priority }),
+  };
+}
+
+const weekdayNumbers: Readonly<Record<string, number>> = { sun: 0, mon: 1, tue: 2, wed: 3, thu: 4, fri: 5, sat: 6 };
+
+/** A calendar as written → as schedules use it; weekday 7 is 0. */
+export function buildCalendar(shape: CalendarShape): ScheduleCalendar {
+  const weekdays = (list: readonly (string | number)[]) =>
+    list.map((day) => (typeof day === 'number' ? day % 7 : (weekdayNumbers[day] ?? 0)));
+  return {
+    ...(shape.include_dates ? { includeDates: shape.include_dates } : {}),
+    ...(shape.exclude_dates ? { excludeDates: shape.exclude_dates } : {}),
+    ...(shape.include_weekdays ? { includeWeekdays: weekdays(shape.include_weekdays) } : {}),
+    ...(shape.exclude_weekdays ? { excludeWeekdays: weekdays(shape.exclude_weekdays) } : {}),
+  };
+}
+
+type Defined<Shape> = { [Key in keyof Shape]?: Exclude<Shape[Key], undefined> };
+
+function withoutUndefined<Shape extends object>(value: Shape): Defined<Shape> {
+  return Object.fromEntries(Object.entries(value).filter(([, part]) => part !== undefined)) as Defined<Shape>;
+}

@@ -1,0 +1,82 @@
+// The settings in effect for people and for GET /config: every value with its source, secrets masked.
+import type { SettingSource, Settings } from './load-settings.ts';
+
+export interface DescribedSetting {
+  key: string;
+  value: unknown;
+  source: SettingSource;
+}
+
+const mask = '***';
+
+/** Every effective setting by its key path in cronwright.yaml; durations in milliseconds under `…` of their key. */
+export function describeSettings(settings: Settings): DescribedSetting[] {
+  const { timing, retention, limits } = settings;
+  const values: Record<string, unknown> = {
+    config: settings.configDir,
+    host: settings.host,
+    port: settings.port,
+    data_dir: settings.dataDir,
+    database_url: settings.databaseUrl === undefined ? null : maskUrl(settings.databaseUrl),
+    token: settings.token === undefined ? null : mask,
+    workers: settings.workers,
+    in_flight: settings.inFlight,
+    queues: settings.queues ?? null,
+    labels: settings.labels,
+    plugins: settings.plugins,
+    secrets: settings.secrets,
+    connections: Object.fromEntries(
+      Object.entries(settings.connections).map(([name, one]) => [name, 'url' in one ? { url: maskUrl(one.url) } : one]),
+    ),
+    calendars: settings.calendars,
+    'http.allow_private_hosts': settings.http.allowPrivateHosts,
+    'http.max_body': settings.http.maxBodyBytes,
+    'limits.live_runs_per_tenant': limits.liveRunsPerTenant,
+    'limits.logs_per_run': limits.logBytesPerRun,
+    'limits.output': limits.outputBytes,
+    'retention.history': milliseconds(retention.historyMs),
+    'retention.keep_last': retention.keepLast,
+    'retention.logs': milliseconds(retention.logsMs),
+    'retention.occurrences': milliseconds(retention.occurrencesMs),
+    'timing.lease': milliseconds(timing.leaseMs),
+    'timing.heartbeat': milliseconds(timing.heartbeatMs),
+    'timing.poll': milliseconds(timing.pollMs),
+    'timing.drain': milliseconds(timing.drainMs),
+    'timing.rescue': milliseconds(timing.rescueMs),
+    'timing.prune': milliseconds(timing.pruneMs),
+    'timing.stuck': milliseconds(timing.stuckMs),
+    'log.level': settings.log.level,
+    'tracing.endpoint': settings.tracing.endpoint === undefined ? null : maskUrl(settings.tracing.endpoint),
+  };
+  return Object.entries(values).map(([key, value]) => ({ key, value, source: sourceOf(settings, key) }));
+}
+
+function sourceOf(settings: Settings, key: string): SettingSource {
+  const own = settings.sources[key];
+  if (own) return own;
+  return Object.keys(settings.sources).some((path) => path.startsWith(`${key}.`)) ? 'file' : 'default';
+}
+
+/** Written as it may stand in the file. */
+function milliseconds(ms: number): string {
+  for (const [unit, size] of [
+    ['d', 86_400_000],
+    ['h', 3_600_000],
+    ['m', 60_000],
+    ['s', 1_000],
+  ] as const) {
+    if (ms >= size && ms % size === 0) return `${ms / size}${unit}`;
+  }
+  return `${ms}ms`;
+}
+
+/** A URL without its password and without the values of its query, which may hold one too. */
+export function maskUrl(text: string): string {
+  if (!URL.canParse(text)) return mask;
+  const url = new URL(text);
+  if (url.password !== '') url.password = mask;
+  for (const name of [...url.searchParams.keys()]) {
+    if (/pass|secret|token|key/i.test(name)) url.searchParams.set(name, mask);
+  }
+  return url.toString();
+}

@@ -1,0 +1,129 @@
+// Reads and checks every pipeline file: all that is wrong is reported at once, with file, line and column.
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Problem } from '../domain/errors.ts';
+import type { Pipeline, StepDefinition } from '../domain/pipeline.ts';
+import type { StepCatalogue } from '../domain/step-catalogue.ts';
+import { buildPipeline, type Calendars, versionOf } from './build-pipeline.ts';
+import { checkExpressions } from './check-expressions.ts';
+import { checkInputs } from './check-inputs.ts';
+import { checkSchedules } from './check-schedules.ts';
+import { checkSteps } from './check-steps.ts';
+import { pipelineJsonSchema } from './json-schema.ts';
+import { type PipelineCheck, type PlacedStep, placeFinding } from './pipeline-check.ts';
+import { pipelineSchema } from './pipeline-schema.ts';
+import { salvagePipeline } from './salvage-pipeline.ts';
+import { type KeyPath, readYaml, type YamlDocument } from './yaml-source.ts';
+import { zodProblems } from './zod-problems.ts';
+
+export interface LoadedPipelines {
+  /** Only those without a problem, in the order of file names and documents. */
+  pipelines: Pipeline[];
+  problems: Problem[];
+  warnings: Problem[];
+  /** Equal for equal content: SHA-256 over ids and versions, 16 hexadecimal digits. */
+  hash: string;
+}
+
+export interface LoadPipelinesOptions {
+  configDir: string;
+  settings: { readonly calendars: Calendars };
+  catalogue: StepCatalogue;
+}
+
+/** Reads `pipelines/*.yaml` of the configuration directory. Does not throw for what is wrong in them. */
+export async function loadPipelines(options: LoadPipelinesOptions): Promise<LoadedPipelines> {
+  const loaded: LoadedPipelines = { pipelines: [], problems: [], warnings: [], hash: '' };
+  const seen = new Map<string, YamlDocument>();
+  for (const name of await listPipelineFiles(options.configDir)) {
+    const source = await readYaml(join(options.configDir, 'pipelines', name), `pipelines/${name}`);
+    loaded.problems.push(...source.problems);
+    if (source.documents.length === 0 && source.problems.length === 0) {
+      loaded.problems.push({
+        file: source.file,
+        line: 1,
+        column: 1,
+        message: 'the file is empty',
+        expected: 'a pipeline',
+      });
+    }
+    for (const document of source.documents) await loadDocument(document, options, seen, loaded);
+  }
+  loaded.hash = versionOf(loaded.pipelines.map(({ tenant, id, version }) => [tenant, id, version]).sort());
+  return loaded;
+}
+
+async function listPipelineFiles(configDir: string): Promise<string[]> {
+  const directory = join(configDir, 'pipelines');
+  if (!existsSync(directory)) return [];
+  const names = await readdir(directory);
+  return names.filter((name) => /\.ya?ml$/.test(name) && !name.startsWith('.')).sort();
+}
+
+async function loadDocument(
+  document: YamlDocument,
+  options: LoadPipelinesOptions,
+  seen: Map<string, YamlDocument>,
+  loaded: LoadedPipelines,
+): Promise<void> {
+  const { problems, warnings, pipeline } = await checkDocument(document, options);
+  if (pipeline.id !== '') {
+    const key = `${pipeline.tenant}/${pipeline.id}`;
+    const other = seen.get(key);
+    if (other) {
+      const place = other.placeOf(['id']);
+      const message = `the pipeline is already defined in ${place.file}:${place.line}`;
+      problems.push(placeFinding(document, ['id'], { message, got: pipeline.id, expected: 'an id of its own' }));
+    }
+    seen.set(key, other ?? document);
+  }
+  loaded.problems.push(...problems.sort(byPlace));
+  loaded.warnings.push(...warnings.sort(byPlace));
+  if (problems.length === 0) loaded.pipelines.push(pipeline);
+}
+
+/** Checks one document. Where the schema refuses a part of it, the others are still checked. */
+async function checkDocument(document: YamlDocument, options: LoadPipelinesOptions) {
+  const problems: Problem[] = [];
+  const warnings: Problem[] = [];
+  const parsed = pipelineSchema.safeParse(document.value);
+  const refused = parsed.success ? [] : zodProblems(parsed.error, document.value, pipelineJsonSchema());
+  problems.push(...refused.map(({ path, isUnknownKey: _, ...finding }) => placeFinding(document, path, finding)));
+  const shape = parsed.success ? parsed.data : salvagePipeline(document.value, refused);
+  const pipeline = buildPipeline(shape, options.settings.calendars);
+  const broken = refused.filter((one) => !one.isUnknownKey);
+  const isWhole = (path: KeyPath) => !broken.some((one) => startsWith(one.path, path) || startsWith(path, one.path));
+  const check: PipelineCheck = {
+    pipeline,
+    steps: placeSteps(pipeline, isWhole),
+    document,
+    catalogue: options.catalogue,
+    isWhole,
+    problem: (path, finding) => problems.push(placeFinding(document, path, finding)),
+    warning: (path, finding) => warnings.push(placeFinding(document, path, finding)),
+  };
+  checkInputs(check);
+  checkSchedules(check, options.settings.calendars);
+  checkSteps(check);
+  await checkExpressions(check);
+  return { problems, warnings, pipeline };
+}
+
+function placeSteps(pipeline: Pipeline, isWhole: (path: KeyPath) => boolean): PlacedStep[] {
+  const place = (steps: readonly StepDefinition[], list: string) =>
+    steps.map((step, index) => ({ step, path: [list, index], isWhole: isWhole([list, index]) }));
+  return [
+    ...place(pipeline.steps, 'steps'),
+    ...place(pipeline.onFailure, 'on_failure'),
+    ...place(pipeline.finally, 'finally'),
+  ];
+}
+
+function startsWith(path: KeyPath, prefix: KeyPath): boolean {
+  return prefix.length <= path.length && prefix.every((key, index) => key === path[index]);
+}
+
+function byPlace(a: Problem, b: Problem): number {
+  return (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0);
+}

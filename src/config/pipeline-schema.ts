@@ -1,0 +1,165 @@
+// What may stand in a pipeline file: the schema that makes the types, the checks and the JSON Schema for editors.
+import { z } from 'zod';
+import { pipelineDefaults as defaults } from './defaults.ts';
+import { duration, hyphenId, nameId, says, text } from './schema-parts.ts';
+
+const priority = z.int().min(1).max(10);
+
+const json = z.unknown();
+
+export const inputSchema = z
+  .strictObject({
+    type: z.enum(['string', 'integer', 'number', 'boolean', 'array', 'object']).describe('Type of the value.'),
+    description: text.optional(),
+    default: json.optional().describe('Used where a run does not give the input; has to be of the type.'),
+    required: z
+      .boolean()
+      .default(false)
+      .describe('A run without this input is refused. Without a default and not required, the value is null.'),
+    enum: z.array(json).min(1).optional().describe('The only values allowed.'),
+  })
+  .describe('An input of the pipeline: `inputs.NAME` in expressions.');
+
+export const retrySchema = z
+  .strictObject({
+    policy: z.enum(['fast', 'slow']).optional().describe('Where the other figures come from unless they are given.'),
+    max_retries: z.int().min(0).max(100).optional().describe('Retries after the first attempt.'),
+    initial: duration.optional().describe('Delay before the first retry.'),
+    multiplier: z.number().min(1).max(100).optional().describe('Growth of the delay from retry to retry.'),
+    max: duration.optional().describe('Longest delay, before jitter.'),
+    jitter: z.number().min(0).max(1).optional().describe('Share of the delay that is added at random, 0…1.'),
+    on: z
+      .array(z.string().min(1))
+      .optional()
+      .describe('Error classes (transient, rate_limited, item) and error names (TimeoutError) that are retried.'),
+  })
+  .describe('delay(n) = min(max, initial · multiplier^(n-1)) · (1 + random · jitter).');
+
+const day = z.string().regex(/^\d{4}-\d{2}-\d{2}$/, says('not a date', 'YYYY-MM-DD, in quotes'));
+const weekday = z.union([z.enum(['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat']), z.int().min(0).max(7)]);
+
+export const calendarSchema = z
+  .strictObject({
+    include_dates: z.array(day).optional().describe('Dates that fire whatever the weekday lists say.'),
+    exclude_dates: z.array(day).optional().describe('Dates that never fire.'),
+    include_weekdays: z.array(weekday).optional().describe('Where given, only these weekdays fire.'),
+    exclude_weekdays: z.array(weekday).optional().describe('These weekdays do not fire.'),
+  })
+  .describe('Days on which a schedule fires, by the local date in its zone.');
+
+const catchupPolicy = z.enum(['none', 'last', 'all']);
+
+export const scheduleSchema = z
+  .strictObject({
+    id: hyphenId.describe('Id within the pipeline; the full id is `pipeline.schedule`.'),
+    description: text.optional(),
+    cron: text.describe('Five fields, or six with leading seconds; names, L, nW, d#n, H, @daily, @every 90s.'),
+    timezone: text.default(defaults['schedules.timezone'].value).describe('IANA name of the zone whose clock counts.'),
+    dst: z
+      .strictObject({
+        gap: z.enum(['next', 'skip']).optional().describe('A time that does not exist.'),
+        overlap: z.enum(['first', 'last', 'both']).optional().describe('A time that occurs twice.'),
+      })
+      .optional()
+      .describe('How fire times meet a change of the clock.'),
+    overlap: z
+      .enum(['skip', 'queue', 'queue_all', 'cancel_previous', 'allow'])
+      .default(defaults['schedules.overlap'].value)
+      .describe('What happens while a run of this schedule is still live.'),
+    catchup: z
+      .union([
+        catchupPolicy,
+        z.strictObject({
+          policy: catchupPolicy.optional(),
+          window: duration.optional().describe('Missed times older than this are only counted.'),
+          max: z.int().min(1).max(10_000).optional().describe('With `all`: at most this many runs, the newest kept.'),
+        }),
+      ])
+      .optional()
+      .describe('What is made up for after missed times.'),
+    grace: duration
+      .prefault(defaults['schedules.grace'].value)
+      .describe('How late a fire may be before it counts as missed.'),
+    jitter: duration
+      .prefault(defaults['schedules.jitter'].value)
+      .describe('Fires are delayed by a stable offset below this.'),
+    calendar: z
+      .union([text, calendarSchema])
+      .optional()
+      .describe('Days, or the name of a calendar in cronwright.yaml.'),
+    enabled: z.boolean().default(defaults['schedules.enabled'].value),
+    inputs: z.record(z.string(), json).optional().describe('Inputs of the runs; plain values.'),
+    priority: priority.optional().describe('Priority of the runs: 1 (first) … 10.'),
+  })
+  .describe('When the pipeline runs.');
+
+const env = z
+  .record(
+    z
+      .string()
+      .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, says('not a name for an environment variable', 'letters, digits and _')),
+    text,
+  )
+  .describe('Environment of steps: `env.NAME` in expressions. Values are text.');
+
+export const stepSchema = z
+  .strictObject({
+    id: nameId.describe('Name of the step in `needs` and expressions.'),
+    label: text.optional().describe('Shown to people while the step runs.'),
+    uses: text.describe('Step type: `plugin.step`.'),
+    with: z.record(z.string(), json).default({}).describe('What the step is given; texts may hold expressions.'),
+    needs: z
+      .union([nameId.transform((id) => [id]), z.array(nameId)])
+      .optional()
+      .describe('Steps that have to be completed first. Without it: the step above. `[]`: none.'),
+    if: z.union([text, z.boolean()]).optional().describe('A condition in CEL; where false the step is skipped.'),
+    continue_on_error: z.boolean().default(defaults['steps.continue_on_error'].value),
+    env: env.default({}),
+    foreach: z
+      .union([text, z.array(json)])
+      .optional()
+      .describe('A list, or an expression that gives one: the step runs once per item.'),
+    max_parallel: z.int().min(1).max(1_000).optional().describe('With `foreach`: items at once.'),
+    on_item_error: z.enum(['continue', 'fail']).optional().describe('With `foreach`: whether other items go on.'),
+    retry: retrySchema.optional(),
+    timeout: duration.prefault(defaults['steps.timeout'].value).describe('For one attempt.'),
+    progress: z.number().min(0).max(100).optional().describe('Progress of the run once this step has completed.'),
+  })
+  .describe('One step of the pipeline.');
+
+export const pipelineSchema = z
+  .strictObject({
+    id: hyphenId.describe('Id of the pipeline, unique within its tenant.'),
+    description: text.optional(),
+    tenant: hyphenId.default(defaults.tenant.value).describe('Who owns it.'),
+    inputs: z.record(nameId, inputSchema).default({}),
+    schedules: z.array(scheduleSchema).default([]),
+    priority: priority.default(defaults.priority.value).describe('1 (first) … 10.'),
+    queue: hyphenId.default(defaults.queue.value),
+    timeout: duration.prefault(defaults.timeout.value).describe('For a run, from its first claim.'),
+    concurrency: z
+      .strictObject({
+        limit: z.int().min(1).max(10_000).describe('Runs at once.'),
+        group: hyphenId.optional().describe('Pipelines with the same group share the limit.'),
+      })
+      .optional(),
+    retry: retrySchema.optional().describe('Retry of the whole run from its failed step; without it there is none.'),
+    on_interrupted: z
+      .enum(['retry', 'wait_manual', 'fail'])
+      .default(defaults.on_interrupted.value)
+      .describe('What happens to a run whose node died within a step.'),
+    env: env.default({}),
+    steps: z.array(stepSchema).min(1, says('a pipeline needs steps', 'at least one step')).max(1_000),
+    finally: z.array(stepSchema).max(100).default([]).describe('Steps run at the end whatever happened, in order.'),
+    on_failure: z
+      .array(stepSchema)
+      .max(100)
+      .default([])
+      .describe('Steps run only when the run failed, before `finally`.'),
+  })
+  .describe('A Cronwright pipeline.');
+
+export type PipelineShape = z.output<typeof pipelineSchema>;
+export type StepShape = z.output<typeof stepSchema>;
+export type ScheduleShape = z.output<typeof scheduleSchema>;
+export type RetryShape = z.output<typeof retrySchema>;

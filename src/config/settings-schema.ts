@@ -1,0 +1,130 @@
+// What may stand in cronwright.yaml: the schema that makes the types, the checks and the JSON Schema for editors.
+import { z } from 'zod';
+import { settingDefaults as defaults } from './defaults.ts';
+import { calendarSchema } from './pipeline-schema.ts';
+import { duration, hyphenId, says, text } from './schema-parts.ts';
+
+const environmentName = z
+  .string()
+  .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, says('not a name for an environment variable', 'letters, digits and _'));
+
+/** Names of secrets and connections. */
+const itemName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_-]*$/, says('not a name', 'letters, digits, _ and -'));
+
+const secretSource = z
+  .union([
+    z.strictObject({ env: environmentName.describe('Environment variable that holds the value.') }),
+    z.strictObject({ file: text.describe('File that holds the value; a line end at its end is dropped.') }),
+  ])
+  .describe('Where a secret is read from when it is needed; never its value.');
+
+const connection = z
+  .union([
+    z.strictObject({ url: text.describe('Connection URL. Passwords belong into the environment.') }),
+    z.strictObject({ env: environmentName.describe('Environment variable that holds the URL.') }),
+  ])
+  .describe('A PostgreSQL database that steps may use by name.');
+
+const databaseUrl = z
+  .string()
+  .regex(/^postgres(ql)?:\/\/./, says('not a database URL', 'postgres://user:password@host:5432/name'));
+
+export const settingsSchema = z
+  .strictObject({
+    host: text.min(1).prefault(defaults.host.value).describe('Address to listen on.'),
+    port: z.int().min(0).max(65_535).prefault(defaults.port.value).describe('TCP port; 0 picks a free one.'),
+    data_dir: text.min(1).prefault(defaults.data_dir.value).describe('Directory for everything that is kept in files.'),
+    database_url: databaseUrl
+      .optional()
+      .describe('PostgreSQL or CockroachDB; without it the embedded database is used.'),
+    workers: z
+      .int()
+      .min(0)
+      .max(1_000)
+      .prefault(defaults.workers.value)
+      .describe('Heavy runs at once; 0: none are taken.'),
+    in_flight: z.int().min(0).max(100_000).prefault(defaults.in_flight.value).describe('Light runs at once.'),
+    queues: z.array(hyphenId).min(1).optional().describe('Queues this node serves; without it all.'),
+    labels: z.array(hyphenId).prefault([]).describe('What this node has, for steps that need it.'),
+    plugins: z
+      .array(text.min(1))
+      .prefault([])
+      .describe('Plugins besides the built-in ones: paths (./x) or package names.'),
+    secrets: z
+      .record(itemName, secretSource)
+      .prefault({})
+      .describe('A name that is not listed is looked up as CRONWRIGHT_SECRET_NAME.'),
+    connections: z.record(itemName, connection).prefault({}),
+    calendars: z.record(hyphenId, calendarSchema).prefault({}).describe('Named calendars that schedules may refer to.'),
+    http: z
+      .strictObject({
+        allow_private_hosts: z
+          .array(text.min(1))
+          .prefault([])
+          .describe('Hosts (name, name:port, CIDR) that steps may reach although their addresses are private.'),
+        max_body: z
+          .int()
+          .min(1_024)
+          .max(1_073_741_824)
+          .prefault(defaults['http.max_body'].value)
+          .describe('Bytes of a request.'),
+      })
+      .prefault({}),
+    limits: z
+      .strictObject({
+        live_runs_per_tenant: z.int().min(1).prefault(defaults['limits.live_runs_per_tenant'].value),
+        logs_per_run: z.int().min(1_024).prefault(defaults['limits.logs_per_run'].value).describe('Bytes.'),
+        output: z
+          .int()
+          .min(1_024)
+          .max(8_388_608)
+          .prefault(defaults['limits.output'].value)
+          .describe('Bytes of a step’s output.'),
+      })
+      .prefault({}),
+    retention: z
+      .strictObject({
+        history: duration.prefault(defaults['retention.history'].value).describe('Runs and their history.'),
+        keep_last: z
+          .int()
+          .min(0)
+          .prefault(defaults['retention.keep_last'].value)
+          .describe('Runs of a pipeline kept in any case.'),
+        logs: duration.prefault(defaults['retention.logs'].value),
+        occurrences: duration.prefault(defaults['retention.occurrences'].value).describe('Then daily counts.'),
+      })
+      .prefault({}),
+    timing: z
+      .strictObject({
+        lease: duration
+          .prefault(defaults['timing.lease'].value)
+          .describe('Right of a worker to a run between heartbeats.'),
+        heartbeat: duration.prefault(defaults['timing.heartbeat'].value),
+        poll: duration
+          .prefault(defaults['timing.poll'].value)
+          .describe('Longest wait before the queue is looked at again.'),
+        drain: duration.prefault(defaults['timing.drain'].value).describe('What runs may finish after TERM.'),
+        rescue: duration.prefault(defaults['timing.rescue'].value),
+        prune: duration.prefault(defaults['timing.prune'].value),
+        stuck: duration.prefault(defaults['timing.stuck'].value),
+      })
+      .prefault({}),
+    log: z
+      .strictObject({
+        level: z
+          .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+          .prefault(defaults['log.level'].value),
+      })
+      .prefault({}),
+    tracing: z
+      .strictObject({
+        endpoint: z
+          .url({ protocol: /^https?$/, error: says('not a URL', 'http(s)://host:port') })
+          .optional()
+          .describe('OTLP over HTTP; without it nothing is traced.'),
+      })
+      .prefault({}),
+  })
+  .describe('Settings of a Cronwright daemon.');
+
+export type SettingsShape = z.output<typeof settingsSchema>;

@@ -1,0 +1,50 @@
+// `cronwright check`: reads settings and pipelines as the daemon would and says what is wrong, for people or for machines.
+import { loadPipelines } from '../config/load-pipelines.ts';
+import { findConfigDir, type LoadSettingsOptions, loadSettings } from '../config/load-settings.ts';
+import { CronwrightError, type Problem } from '../domain/errors.ts';
+import type { StepCatalogue } from '../domain/step-catalogue.ts';
+
+export interface CheckedConfig {
+  ok: boolean;
+  /** Pipelines without a problem. */
+  pipelines: number;
+  schedules: number;
+  problems: readonly Problem[];
+  warnings: readonly Problem[];
+}
+
+/** Checks a configuration directory. What is wrong with it is in the result; it throws only where the machine fails. */
+export async function checkConfig(options: LoadSettingsOptions & { catalogue: StepCatalogue }): Promise<CheckedConfig> {
+  const settings = await loadSettings(options).catch((error: unknown) => {
+    if (error instanceof CronwrightError && error.code === 'invalid_config') return error;
+    throw error;
+  });
+  const failed = settings instanceof CronwrightError;
+  const problems: Problem[] = failed ? [...settings.problems] : [];
+  // Pipelines are checked even where the settings are wrong; only named calendars are not known then.
+  const configDir = failed ? findConfigDir(options) : settings.configDir;
+  const loaded = await loadPipelines({
+    configDir,
+    settings: failed ? { calendars: {} } : settings,
+    catalogue: options.catalogue,
+  });
+  problems.push(...loaded.problems);
+  return {
+    ok: problems.length === 0,
+    pipelines: loaded.pipelines.length,
+    schedules: loaded.pipelines.reduce((sum, { schedules }) => sum + schedules.length, 0),
+    problems,
+    warnings: loaded.warnings,
+  };
+}
+
+/** `file:line:column  key  message (got …, expected …)`, one problem a line. */
+export function formatProblem(problem: Problem): string {
+  const place = [problem.file, problem.line, problem.column].filter((part) => part !== undefined).join(':');
+  const facts = [
+    ...(problem.got === undefined ? [] : [`got ${problem.got}`]),
+    ...(problem.expected === undefined ? [] : [`expected ${problem.expected}`]),
+  ];
+  const message = facts.length === 0 ? problem.message : `${problem.message} (${facts.join(', ')})`;
+  return [place, problem.path, message].filter((part) => part !== undefined && part !== '').join('  ');
+}

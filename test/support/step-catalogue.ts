@@ -1,0 +1,51 @@
+// A small, scripted catalogue of step types for tests of the configuration: schemas as real plugins have them, nothing to run.
+import { z } from 'zod';
+import type { JsonSchema, StepCatalogue, StepTypeDescription } from '../../src/domain/step-catalogue.ts';
+
+const file = z.object({ path: z.string(), size: z.int(), ratio: z.number() });
+
+const steps = {
+  'test.echo': {
+    input: z.object({ message: z.string(), count: z.int().min(1).max(10).optional(), loud: z.boolean().optional() }),
+    output: z.object({ message: z.string(), length: z.int() }),
+  },
+  'test.list': {
+    input: z.object({ directory: z.string().default('.') }),
+    output: z.object({ files: z.array(file), names: z.array(z.string()), total: z.int(), ratio: z.number() }),
+  },
+  'test.copy': {
+    input: z.object({
+      files: z.array(z.object({ path: z.string() })),
+      to: z.string(),
+      mode: z.enum(['new', 'all']).default('new'),
+    }),
+    output: z.object({ copied: z.int() }),
+  },
+  'test.free': { input: z.record(z.string(), z.unknown()), output: z.record(z.string(), z.unknown()) },
+} as const;
+
+/** test.echo, test.list, test.copy and test.free (which takes and gives anything). */
+export function createTestCatalogue(): StepCatalogue {
+  const types = new Map(Object.entries(steps).map(([id, step]) => [id, describe(id, step)]));
+  return { get: (id) => types.get(id), list: () => [...types.values()] };
+}
+
+function describe(id: string, { input, output }: { input: z.ZodType; output: z.ZodType }): StepTypeDescription {
+  return {
+    id,
+    plugin: 'test',
+    inputSchema: z.toJSONSchema(input, { target: 'draft-7', io: 'input' }) as JsonSchema,
+    outputSchema: z.toJSONSchema(output, { target: 'draft-7' }) as JsonSchema,
+    weight: 'light',
+    isolation: 'inline',
+    effects: 'none',
+    workspace: 'none',
+    async validateInput(value) {
+      const result = await input.safeParseAsync(value);
+      return (result.error?.issues ?? []).map(({ path, message }) => ({
+        path: path.map((key) => (typeof key === 'number' ? key : String(key))),
+        message,
+      }));
+    },
+  };
+}
