@@ -1,7 +1,6 @@
 // A schedule's calendar as a filter of days: which local dates a nominal time may fall on.
 import type { ScheduleCalendar } from '../schedule.ts';
 import { dayNumberOf, weekdayOfDay } from './calendar-days.ts';
-import { RecentCache } from './recent-cache.ts';
 
 export interface DayFilter {
   /** Bits 1–31 of the days of `month` (1–12) of `year` that pass. */
@@ -15,31 +14,45 @@ export interface DayFilter {
  * fires although its weekday does not. Where there is no weekday list at all, included dates are the only ones.
  */
 export function createDayFilter(calendar: ScheduleCalendar, side: 'inside' | 'outside'): DayFilter {
-  const included = new Set(calendar.includeDates);
-  const excluded = new Set(calendar.excludeDates);
+  const included = bitsByMonth(calendar.includeDates ?? []);
+  const excluded = bitsByMonth(calendar.excludeDates ?? []);
   const weekdays = allowedWeekdays(calendar);
-  const fires = (date: string, weekday: number): boolean =>
-    !excluded.has(date) && (included.has(date) || weekdays.has(weekday));
-  const daysOf = (year: number, month: number): number => {
-    const prefix = `${String(year).padStart(4, '0')}-${String(month).padStart(2, '0')}-`;
-    const first = weekdayOfDay(dayNumberOf(year, month, 1));
-    let days = 0;
-    for (let day = 1; day <= 31; day++) {
-      const date = `${prefix}${String(day).padStart(2, '0')}`;
-      if (fires(date, (first + day - 1) % 7) === (side === 'inside')) {
-        days |= 1 << day;
+  return {
+    daysOf(year, month) {
+      const key = monthKey(year, month);
+      const first = weekdayOfDay(dayNumberOf(year, month, 1));
+      let days = 0;
+      for (let day = 1; day <= 31; day++) {
+        days |= ((weekdays >> ((first + day - 1) % 7)) & 1) << day;
       }
-    }
-    return days;
+      const inside = (days | (included.get(key) ?? 0)) & ~(excluded.get(key) ?? 0);
+      return side === 'inside' ? inside : ~inside & -2;
+    },
   };
-  const months = new RecentCache<number, number>(48);
-  return { daysOf: (year, month) => months.getOrMake(year * 12 + month, () => daysOf(year, month)) };
 }
 
-function allowedWeekdays(calendar: ScheduleCalendar): Set<number> {
+/** Bits 0 (Sunday) to 6. */
+function allowedWeekdays(calendar: ScheduleCalendar): number {
   const { includeDates, includeWeekdays, excludeWeekdays } = calendar;
-  const rule = includeWeekdays ?? (includeDates !== undefined && excludeWeekdays === undefined ? [] : WEEK);
-  return new Set(rule.filter((weekday) => !excludeWeekdays?.includes(weekday)));
+  const onlyDates = includeDates !== undefined && includeWeekdays === undefined && excludeWeekdays === undefined;
+  const allowed = includeWeekdays === undefined ? (onlyDates ? 0 : 0b111_1111) : weekdayBits(includeWeekdays);
+  return allowed & ~weekdayBits(excludeWeekdays ?? []);
 }
 
-const WEEK = [0, 1, 2, 3, 4, 5, 6];
+function weekdayBits(weekdays: readonly number[]): number {
+  return weekdays.reduce((bits, weekday) => bits | (1 << weekday), 0);
+}
+
+function bitsByMonth(dates: readonly string[]): ReadonlyMap<number, number> {
+  const months = new Map<number, number>();
+  for (const date of dates) {
+    const [year = 0, month = 0, day = 0] = date.split('-').map(Number);
+    const key = monthKey(year, month);
+    months.set(key, (months.get(key) ?? 0) | (1 << day));
+  }
+  return months;
+}
+
+function monthKey(year: number, month: number): number {
+  return year * 12 + month;
+}

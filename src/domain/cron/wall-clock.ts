@@ -19,21 +19,21 @@ export interface WallClock {
 const DAY = 86_400;
 /** No schedule is asked about years that ISO dates cannot write with four digits. */
 const END_OF_TIME = dayNumberOf(10_000, 1, 1);
+/** The calendar repeats after that: what did not match by then never will. */
+const CALENDAR_CYCLE_YEARS = 400;
 const ALL_MONTHS = bitSetOf([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
 
 /** The clock of a pattern's fields, on the days that `filter` lets through. */
 export function createFieldClock(pattern: FieldPattern, filter?: DayFilter): WallClock {
   const days = new Days(pattern.months, dayTableOf(pattern.days), filter);
   const perDay = countTimesBelow(pattern, DAY);
+  const firstTime = nextTimeOfDay(pattern, 0);
   return {
     next(wall) {
       const day = Math.floor(wall / DAY);
       const time = nextTimeOfDay(pattern, wall - day * DAY);
-      const today = time >= 0 ? days.next(day) : Number.POSITIVE_INFINITY;
-      if (today === day) {
-        return day * DAY + time;
-      }
-      return (today < END_OF_TIME ? today : days.next(day + 1)) * DAY + nextTimeOfDay(pattern, 0);
+      const found = days.next(time < 0 ? day + 1 : day);
+      return found * DAY + (found === day ? time : firstTime);
     },
     count(from, until) {
       if (until <= from) {
@@ -94,7 +94,11 @@ class Days {
   }
 
   has(day: number): boolean {
-    return this.next(day) === day;
+    if (this.#all) {
+      return true;
+    }
+    const date = civilDateOf(day);
+    return ((this.#maskOf(date.year, date.month) >>> date.day) & 1) === 1;
   }
 
   /** The first day at or after `day`, or Infinity. */
@@ -103,7 +107,8 @@ class Days {
       return day < END_OF_TIME ? day : Number.POSITIVE_INFINITY;
     }
     let { year, month, day: from } = civilDateOf(day);
-    while (year < 10_000) {
+    const lastYear = Math.min(year + CALENDAR_CYCLE_YEARS, 9999);
+    while (year <= lastYear) {
       const rest = this.#maskOf(year, month) & (-1 << from);
       if (rest !== 0) {
         return dayNumberOf(year, month, lowestBit(rest));
