@@ -40,6 +40,7 @@ const beat = statement(
   select run_id, request, request_by, request_reason, clock_timestamp() as database_now from l
   union all
   select null, null, null, null, clock_timestamp()`,
+  { idempotent: true },
 );
 
 export async function beatNode(

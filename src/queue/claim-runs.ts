@@ -21,6 +21,8 @@ export interface ClaimedRun {
   enqueuedAt: Date;
   claimedAt: Date;
   limits: string[] | null;
+  /** What a person asked for while nobody held the run. */
+  request: { kind: 'pause' | 'cancel'; by: string | null; reason: string | null } | null;
 }
 
 // At most one worker owns a row: only pending rows without a block are taken, the row lock and SKIP LOCKED decide between
@@ -49,7 +51,7 @@ const claim = statement(
     attempt_started_at = coalesce(attempt_started_at, $6::timestamptz, now())
   where run_id = any(array(select run_id from c)) and state = 'pending'
   returning run_id, tenant, pipeline, pipeline_version, schedule, queue, priority, fair, token, claims, attempt,
-    attempt_started_at, started_at, enqueued_at, limits, coalesce($6::timestamptz, now()) as claimed_at`,
+    attempt_started_at, started_at, enqueued_at, limits, request, request_by, request_reason, coalesce($6::timestamptz, now()) as claimed_at`,
 );
 
 interface ClaimRow {
@@ -69,6 +71,9 @@ interface ClaimRow {
   enqueued_at: Date;
   claimed_at: Date;
   limits: string[] | null;
+  request: 'pause' | 'cancel' | null;
+  request_by: string | null;
+  request_reason: string | null;
 }
 
 /** Claims up to `limit` runs of one weight from the named queues, best first. An empty answer means "maybe empty". */
@@ -109,5 +114,6 @@ export async function claimRuns(
     enqueuedAt: row.enqueued_at,
     claimedAt: row.claimed_at,
     limits: row.limits,
+    request: row.request === null ? null : { kind: row.request, by: row.request_by, reason: row.request_reason },
   }));
 }

@@ -86,6 +86,7 @@ const commit = statement(
   select tenant, id, null::uuid as run_id from moved
   union all
   select null, null, run_id from q`,
+  { idempotent: true },
 );
 
 export async function commitDue(

@@ -15,6 +15,7 @@ const enqueue = statement(
   ${queueInsert}
   where u.id in (select id from r)
   returning run_id`,
+  { idempotent: true },
 );
 
 /** Enqueues; returns the ids that were new. Runs with limits start blocked: call `admitRuns` for their keys afterwards. */

@@ -31,6 +31,8 @@ export interface FencedWrite {
 }
 
 /**
+ * Two flushes of one run may commit in either order: that a step has begun never replaces what it came to.
+ *
  * Builds a statement around `fence`, a CTE body that returns the run_id of every run whose token matched. It reads the
  * runs as `unnest($1::uuid[], $2::int8[])`; parameters of its own begin at $23. `rest` are further CTEs that read `fenced`.
  */
@@ -53,6 +55,7 @@ export function fencedStatement(name: string, fence: string, rest: string, resul
       set state = excluded.state, attempts = excluded.attempts, retries = excluded.retries, token = excluded.token,
         output = excluded.output, error = excluded.error, started_at = excluded.started_at,
         finished_at = excluded.finished_at, retry_at = excluded.retry_at, rate_limited_ms = excluded.rate_limited_ms
+      where excluded.state <> 'running' or excluded.token > step_runs.token or excluded.attempts > step_runs.attempts
     ), told as (
       insert into cronwright.history (run_id, seq, tenant, node, at, transitions)
       select h.run_id, h.seq, h.tenant, $22::uuid, h.at, h.transitions::jsonb
@@ -62,21 +65,29 @@ export function fencedStatement(name: string, fence: string, rest: string, resul
       on conflict do nothing
     )${rest}
     ${result}`,
+    { idempotent: true },
   );
 }
 
 /** Parameters $1…$22 of a fenced statement. `at` is the time of the flush. */
 export function fencedParams(writes: readonly FencedWrite[], node: string | null, at: Date): unknown[] {
-  const runIds: string[] = [];
   const steps: unknown[][] = Array.from({ length: 14 }, () => []);
   const history: unknown[][] = Array.from({ length: 5 }, () => []);
+  for (const { write, step } of lastOfEach(writes)) pushRow(steps, stepRow(write, step));
   for (const write of writes) {
-    runIds.push(write.runId);
-    for (const step of write.steps) pushRow(steps, stepRow(write, step));
     if (write.transitions.length === 0) continue;
     pushRow(history, [write.runId, write.seq, write.tenant, at, JSON.stringify(write.transitions)]);
   }
-  return [runIds, writes.map((write) => write.token), ...steps, ...history, node];
+  return [writes.map((write) => write.runId), writes.map((write) => write.token), ...steps, ...history, node];
+}
+
+/** A statement can write a row only once: of two writes of one step in a batch the later stays. */
+function lastOfEach(writes: readonly FencedWrite[]): Iterable<{ write: FencedWrite; step: StepWrite }> {
+  const rows = new Map<string, { write: FencedWrite; step: StepWrite }>();
+  for (const write of writes) {
+    for (const step of write.steps) rows.set(`${write.runId}/${step.step}/${step.item}`, { write, step });
+  }
+  return rows.values();
 }
 
 function stepRow(write: FencedWrite, step: StepWrite): unknown[] {

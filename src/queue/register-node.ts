@@ -18,6 +18,7 @@ const register = statement(
   values ($1, $2, $3, coalesce($8::timestamptz, now()), 0, coalesce($8::timestamptz, now()), $4, $5, $6::text[], $7)
   on conflict (id) do update set config_hash = excluded.config_hash, workers = excluded.workers,
     in_flight = excluded.in_flight, queues = excluded.queues`,
+  { idempotent: true },
 );
 
 const leave = statement(

@@ -14,13 +14,16 @@ export interface RunRelease extends FencedWrite {
   message: string | null;
 }
 
-// A released run keeps its slots: a limit of 1 is mutual exclusion for the whole run, waits included.
+// A released run keeps its slots: a limit of 1 is mutual exclusion for the whole run, waits included. A request that came
+// while the worker let go is not lost: the run goes straight back to pending, and the next claim obeys it.
 const release = fencedStatement(
   'release_runs',
   `update cronwright.queue q
-      set state = r.state, wait_kind = r.wait_kind, run_at = r.run_at, node = null, lease_until = null,
+      set state = case when q.request is null then r.state else 'pending' end,
+        wait_kind = case when q.request is null then r.wait_kind end,
+        run_at = case when q.request is null then r.run_at end, node = null, lease_until = null,
         claims = case when r.refund then greatest(q.claims - 1, 0) else 0 end,
-        progress = r.progress, message = r.message, request = null, request_by = null, request_reason = null
+        progress = r.progress, message = r.message
       from unnest($1::uuid[], $2::int8[], $23::text[], $24::text[], $25::timestamptz[], $26::bool[], $27::int2[],
         $28::text[]) as r(id, token, state, wait_kind, run_at, refund, progress, message)
       where q.run_id = r.id and q.token = r.token

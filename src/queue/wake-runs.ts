@@ -30,6 +30,7 @@ const wake = statement(
     attempt_started_at = case when state = 'retrying' then null else attempt_started_at end
   where run_id = any(array(select run_id from due))
   returning run_id, tenant, blocked_on`,
+  { idempotent: true },
 );
 
 const nextTimer = statement(

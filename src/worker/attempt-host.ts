@@ -1,0 +1,96 @@
+// The services behind every step's context on this node: log, progress, artifacts, secrets, connections, workspace.
+import { cpSync, existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import type { Json } from '../base/json.ts';
+import type { Database } from '../db/database.ts';
+import { CronwrightError } from '../domain/errors.ts';
+import type { HostSettings, SqlConnection } from '../steps/api.ts';
+import type { Attempt, AttemptServices } from '../steps/attempt-services.ts';
+import { getArtifact, putArtifact } from '../store/artifacts.ts';
+import type { Secrets } from '../store/secrets.ts';
+import { loadStepCheckpoint, saveStepCheckpoint } from '../store/step-checkpoints.ts';
+import { type LiveRun, noteTransition } from './live-run.ts';
+import type { RunLogs } from './run-logs.ts';
+import { reportProgress } from './run-progress.ts';
+
+export interface AttemptHostOptions {
+  db: Database;
+  clock: Clock;
+  logs: RunLogs;
+  secrets: Secrets;
+  host: HostSettings;
+  /** The run in memory; undefined once it is no longer this node's. */
+  run: (runId: string) => LiveRun | undefined;
+  /** A named connection of the configuration. */
+  connection: (name: string) => Promise<SqlConnection>;
+}
+
+export function createAttemptHost(options: AttemptHostOptions): AttemptServices {
+  const { db, clock, logs } = options;
+  const about = (attempt: Attempt) => ({
+    step: attempt.step,
+    ...(attempt.item === undefined ? {} : { item: attempt.item }),
+    attempt: attempt.attempt,
+  });
+  const stepKey = (attempt: Attempt) => ({ ...attempt, item: attempt.item ?? -1 });
+
+  return {
+    host: options.host,
+    log(attempt, line) {
+      const { message, ...rest } = line;
+      logs.append(attempt, { at: Math.round(clock.now()), ...rest, text: message, ...about(attempt) });
+    },
+    progress(attempt, progress) {
+      const run = options.run(attempt.runId);
+      const step = run?.compiled.byId.get(attempt.step);
+      if (run && step && attempt.item === undefined) reportProgress(run, step, progress, clock);
+    },
+    event(attempt, type, data) {
+      const run = options.run(attempt.runId);
+      if (run) noteTransition(run, { event: `step.event.${type}`, ...about(attempt), data }, clock);
+    },
+    async loadCheckpoint(attempt) {
+      return loadStepCheckpoint(db, stepKey(attempt));
+    },
+    async saveCheckpoint(attempt, state: Json) {
+      if (await saveStepCheckpoint(db, stepKey(attempt), state)) return;
+      throw new CronwrightError('conflict', `the run ${attempt.runId} now belongs to another worker`);
+    },
+    async putArtifact(attempt, artifact) {
+      return putArtifact(db, {
+        ...artifact,
+        ...about(attempt),
+        item: attempt.item,
+        tenant: attempt.tenant,
+        runId: attempt.runId,
+      });
+    },
+    async getArtifact(attempt, id) {
+      const found = await getArtifact(db, attempt.tenant, id);
+      if (!found) throw new CronwrightError('not_found', `there is no artifact ${id}`);
+      return found;
+    },
+    secret: (_attempt, name) => options.secrets.get(name),
+    sql: (_attempt, name) => options.connection(name),
+    workspace(attempt) {
+      const directory = workspacePath(options.host.dataDir, attempt.runId);
+      if (!existsSync(directory)) makeWorkspace(options, attempt, directory);
+      return directory;
+    },
+  };
+}
+
+/** Where a run keeps its files on this node. */
+export function workspacePath(dataDir: string, runId: string): string {
+  return join(dataDir, 'workspaces', runId);
+}
+
+/** A run that goes on from another's checkpoints begins with a copy of that run's files. */
+function makeWorkspace(options: AttemptHostOptions, attempt: Attempt, directory: string): void {
+  const parentId = options.run(attempt.runId)?.record.parentId;
+  const parent = parentId ? workspacePath(options.host.dataDir, parentId) : undefined;
+  mkdirSync(join(options.host.dataDir, 'workspaces'), { recursive: true });
+  if (parent && existsSync(parent)) cpSync(parent, directory, { recursive: true, verbatimSymlinks: true });
+  else mkdirSync(directory, { recursive: true });
+}

@@ -1,0 +1,82 @@
+// A pipeline made ready to run: step types looked up, templates compiled, positions of needs resolved; once per version.
+
+import { pipelineScopes } from '../domain/expressions/pipeline-scope.ts';
+import { type Condition, compileCondition, compileTemplate, type Template } from '../domain/expressions/template.ts';
+import type { Pipeline, StepDefinition } from '../domain/pipeline.ts';
+import type { RegisteredStep, Registry } from '../steps/registry.ts';
+
+export interface CompiledStep {
+  definition: StepDefinition;
+  /** Undefined where this node does not have the step type. */
+  type: RegisteredStep | undefined;
+  input: Template;
+  env: Template;
+  condition: Condition | undefined;
+  items: Template | undefined;
+  /** Ids of the steps it needs. */
+  needs: readonly string[];
+  /** Progress of the run once it has completed, 0…100. */
+  progress: number;
+  /** Progress before it: the greatest of what it needs. */
+  progressBefore: number;
+}
+
+export interface CompiledPipeline {
+  pipeline: Pipeline;
+  steps: readonly CompiledStep[];
+  onFailure: readonly CompiledStep[];
+  finally: readonly CompiledStep[];
+  byId: ReadonlyMap<string, CompiledStep>;
+}
+
+export function compilePipeline(pipeline: Pipeline, registry: Registry): CompiledPipeline {
+  const milestones = stepMilestones(pipeline.steps);
+  const compile = (step: StepDefinition) => compileStep(pipeline, step, registry, milestones);
+  const compiled = {
+    pipeline,
+    steps: pipeline.steps.map(compile),
+    onFailure: pipeline.onFailure.map(compile),
+    finally: pipeline.finally.map(compile),
+  };
+  const all = [...compiled.steps, ...compiled.onFailure, ...compiled.finally];
+  return { ...compiled, byId: new Map(all.map((step) => [step.definition.id, step])) };
+}
+
+/** Light where every step is; a step type this node does not know counts as heavy. */
+export function weightOfPipeline(pipeline: Pipeline, registry: Registry): 'light' | 'heavy' {
+  const steps = [...pipeline.steps, ...pipeline.onFailure, ...pipeline.finally];
+  return steps.every((step) => registry.get(step.uses)?.weight === 'light') ? 'light' : 'heavy';
+}
+
+function compileStep(
+  pipeline: Pipeline,
+  step: StepDefinition,
+  registry: Registry,
+  milestones: ReadonlyMap<string, number>,
+): CompiledStep {
+  const scopes = pipelineScopes(pipeline, registry);
+  return {
+    definition: step,
+    type: registry.get(step.uses),
+    input: compileTemplate(step.with, scopes.forStep(step)),
+    env: compileTemplate({ ...pipeline.env, ...step.env }, scopes.beforeStep(step)),
+    condition: step.if === undefined ? undefined : compileCondition(step.if, scopes.beforeStep(step)),
+    items: step.foreach ? compileTemplate(step.foreach.items, scopes.beforeStep(step)) : undefined,
+    needs: step.needs,
+    progress: milestones.get(step.id) ?? 100,
+    progressBefore: Math.max(0, ...step.needs.map((need) => milestones.get(need) ?? 0)),
+  };
+}
+
+/** The milestones that steps name; the others get equal shares by their place in the file. */
+function stepMilestones(steps: readonly StepDefinition[]): Map<string, number> {
+  const named = steps.some((step) => step.progress !== undefined);
+  const milestones = new Map<string, number>();
+  let last = 0;
+  for (const [i, step] of steps.entries()) {
+    if (step.progress !== undefined) last = step.progress;
+    else if (!named) last = Math.round(((i + 1) / steps.length) * 100);
+    milestones.set(step.id, last);
+  }
+  return milestones;
+}

@@ -1,0 +1,21 @@
+// What carrying out a run needs from the worker that holds it.
+import type { Clock } from '../base/clock.ts';
+import type { Queryable } from '../db/database.ts';
+import type { EventBus } from '../observe/events.ts';
+import type { ObservedStep } from '../steps/observed-step.ts';
+import type { Secrets } from '../store/secrets.ts';
+import type { CheckpointWriter } from './checkpoint-writer.ts';
+import type { RunLogs } from './run-logs.ts';
+
+export interface ExecuteDeps {
+  db: Queryable;
+  clock: Clock;
+  events: EventBus;
+  observed: ObservedStep;
+  writer: CheckpointWriter;
+  secrets: Secrets;
+  logs: RunLogs;
+  node: string;
+  /** 0…1, for jitter. */
+  random: () => number;
+}

@@ -1,0 +1,215 @@
+// A run's life from claim to finish, as one list of verbs.
+import type { StoredError } from '../domain/outcome.ts';
+import { canRetry, retryDelayMs } from '../domain/retry-policy.ts';
+import { resultOfState, type TerminalState } from '../domain/run.ts';
+import type { StepWrite } from '../queue/fenced-write.ts';
+import type { ExecuteDeps } from './execute-deps.ts';
+import { flushFinish, flushRelease } from './flush-run.ts';
+import { abortRun, type LiveRun, noteTransition, toStepWrite } from './live-run.ts';
+import { runSteps, type StepsEnd } from './run-steps.ts';
+
+/** How a run ends, or why it goes back to the queue. */
+type Verdict =
+  | { kind: 'finish'; state: TerminalState; error: StoredError | null; timedOut: boolean }
+  | { kind: 'wait'; untilMs: number }
+  | { kind: 'retry_later'; untilMs: number; error: StoredError }
+  | { kind: 'give_back'; reason: string }
+  | { kind: 'lost' };
+
+export async function executeRun(run: LiveRun, deps: ExecuteDeps): Promise<void> {
+  const watch = beginRun(run, deps);
+  try {
+    const main = await runSteps(run, run.compiled.steps, deps);
+    const verdict = judge(run, main, deps);
+    const end = verdict.kind === 'finish' ? await cleanUp(run, verdict, deps) : verdict;
+    switch (end.kind) {
+      case 'finish':
+        return await finishRun(run, end, deps);
+      case 'wait':
+        return await releaseToWait(run, end.untilMs, deps);
+      case 'retry_later':
+        return await releaseToRetry(run, end.untilMs, end.error, deps);
+      case 'give_back':
+        return await giveBack(run, end.reason, deps);
+      case 'lost':
+        deps.events.emit('run.lease_lost', { runId: run.claimed.runId, tenant: run.claimed.tenant });
+    }
+  } finally {
+    clearTimeout(watch);
+    deps.logs.forget(run.claimed.runId);
+  }
+}
+
+/** Notes the claim and starts the run's clock; a request made while nobody held the run is obeyed first. */
+function beginRun(run: LiveRun, deps: ExecuteDeps): NodeJS.Timeout {
+  const { claimed } = run;
+  noteTransition(
+    run,
+    {
+      event: 'run.claimed',
+      from: 'pending',
+      to: 'running',
+      node: deps.node,
+      attempt: claimed.attempt,
+      data: { token: claimed.token },
+    },
+    deps.clock,
+  );
+  if (claimed.request?.kind === 'cancel') {
+    run.cancelledBy = { actor: claimed.request.by, reason: claimed.request.reason };
+    abortRun(run, 'cancelled');
+  }
+  const timeoutMs = run.compiled.pipeline.timeoutMs;
+  const message = `the run took longer than its timeout of ${timeoutMs} ms`;
+  const leftMs = deadlineOf(run) - deps.clock.now();
+  return setTimeout(() => abortRun(run, 'timeout', message), Math.min(Math.max(leftMs, 0), 2_147_483_647));
+}
+
+/** The timeout covers the whole run-level attempt, its retries and their waits. */
+function deadlineOf(run: LiveRun): number {
+  return run.claimed.attemptStartedAt.getTime() + run.compiled.pipeline.timeoutMs;
+}
+
+function judge(run: LiveRun, end: StepsEnd, deps: ExecuteDeps): Verdict {
+  switch (end.kind) {
+    case 'completed':
+      return { kind: 'finish', state: 'completed', error: null, timedOut: false };
+    case 'waiting':
+      return { kind: 'wait', untilMs: Math.min(end.untilMs, deadlineOf(run)) };
+    case 'failed':
+      return judgeFailure(run, end.step, end.error, deps);
+    case 'interrupted':
+      if (end.by === 'lease_lost') return { kind: 'lost' };
+      if (end.by === 'shutdown') return { kind: 'give_back', reason: 'shutdown' };
+      return { kind: 'finish', state: 'cancelled', error: cancelError(run), timedOut: false };
+  }
+}
+
+function judgeFailure(run: LiveRun, step: string, error: StoredError, deps: ExecuteDeps): Verdict {
+  const timedOut = run.abortedBy === 'timeout';
+  const named = { ...error, message: `step ${step}: ${error.message}`, step };
+  const policy = run.compiled.pipeline.retry;
+  const used = run.claimed.attempt - 1;
+  const isRetryable =
+    policy !== undefined && canRetry(policy, used, error) && (!timedOut || policy.on.includes('TimeoutError'));
+  if (policy && isRetryable) {
+    const delayMs = retryDelayMs(policy, used + 1, deps.random());
+    return { kind: 'retry_later', untilMs: deps.clock.now() + delayMs, error: named };
+  }
+  return { kind: 'finish', state: 'failed', error: named, timedOut };
+}
+
+/** `on_failure` after a failure, then `finally` after everything; what fails there fails the run. */
+async function cleanUp(run: LiveRun, verdict: Verdict & { kind: 'finish' }, deps: ExecuteDeps): Promise<Verdict> {
+  run.cleaningUp = true;
+  let end = verdict;
+  const groups = [verdict.state === 'failed' ? run.compiled.onFailure : [], run.compiled.finally];
+  for (const steps of groups) {
+    if (steps.length === 0) continue;
+    const cleaned = await runSteps(run, steps, deps);
+    if (cleaned.kind === 'interrupted') {
+      return cleaned.by === 'lease_lost' ? { kind: 'lost' } : { kind: 'give_back', reason: cleaned.by };
+    }
+    if (cleaned.kind === 'waiting') return { kind: 'wait', untilMs: cleaned.untilMs };
+    if (cleaned.kind === 'failed' && end.state === 'completed') {
+      const message = `step ${cleaned.step}: ${cleaned.error.message}`;
+      end = { kind: 'finish', state: 'failed', error: { ...cleaned.error, message }, timedOut: false };
+    }
+  }
+  return end;
+}
+
+async function finishRun(run: LiveRun, end: Verdict & { kind: 'finish' }, deps: ExecuteDeps): Promise<void> {
+  const { claimed, record } = run;
+  const reason = end.error ? { reason: `${end.error.name}: ${end.error.message}` } : {};
+  const actor = run.cancelledBy?.actor ? { actor: run.cancelledBy.actor } : {};
+  noteTransition(
+    run,
+    { event: `run.${end.state}`, from: 'running', to: end.state, node: deps.node, ...reason, ...actor },
+    deps.clock,
+  );
+  await deps.logs.flush(claimed.runId);
+  const finishedAt = new Date(deps.clock.now());
+  const isOurs = await flushFinish(
+    run,
+    {
+      state: end.state,
+      error: end.error,
+      startedAt: claimed.startedAt,
+      finishedAt,
+      attempt: claimed.attempt,
+      claims: claimed.token,
+      failedItems: run.failedItems,
+      progress: end.state === 'completed' ? 100 : run.progress,
+      message: run.message,
+      limited: claimed.limits !== null,
+    },
+    deps,
+  );
+  if (!isOurs) {
+    deps.events.emit('run.lease_lost', { runId: claimed.runId, tenant: claimed.tenant });
+    return;
+  }
+  deps.events.emit('run.finished', {
+    runId: claimed.runId,
+    tenant: claimed.tenant,
+    pipeline: claimed.pipeline,
+    origin: record.origin,
+    ...(claimed.schedule === null ? {} : { schedule: claimed.schedule }),
+    state: end.state,
+    result: resultOfState(end.state, end.timedOut),
+    durationMs: Math.max(0, finishedAt.getTime() - claimed.startedAt.getTime()),
+    ...(end.error ? { error: `${end.error.name}: ${end.error.message}` } : {}),
+  });
+}
+
+async function releaseToWait(run: LiveRun, untilMs: number, deps: ExecuteDeps): Promise<void> {
+  noteTransition(run, { event: 'run.waiting', from: 'running', to: 'waiting', reason: 'step_retry' }, deps.clock);
+  const release = { state: 'waiting', waitKind: 'step_retry', runAt: new Date(untilMs), refundClaim: false } as const;
+  await releaseAs(run, release, deps);
+}
+
+/** The next attempt goes on at the failed step: what failed, or was not reached, is open again. */
+async function releaseToRetry(run: LiveRun, untilMs: number, error: StoredError, deps: ExecuteDeps): Promise<void> {
+  const reason = `${error.name}: ${error.message}`;
+  noteTransition(run, { event: 'run.retrying', from: 'running', to: 'retrying', reason }, deps.clock);
+  const again = new Map<string, StepWrite>();
+  for (const [id, progress] of run.steps) {
+    if (progress.state !== 'failed' && progress.state !== 'cancelled') continue;
+    again.set(`${id}/-1`, toStepWrite(id, undefined, { ...progress, state: 'pending', retries: 0, notBefore: 0 }));
+  }
+  for (const [id, items] of run.items) {
+    for (const [item, progress] of items) {
+      if (progress.state !== 'failed') continue;
+      again.set(`${id}/${item}`, toStepWrite(id, item, { ...progress, state: 'pending', retries: 0, notBefore: 0 }));
+    }
+  }
+  // One row of a step can be written once per statement.
+  run.unwritten.steps = run.unwritten.steps.filter((write) => !again.has(`${write.step}/${write.item}`));
+  run.unwritten.steps.push(...again.values());
+  await releaseAs(run, { state: 'retrying', waitKind: null, runAt: new Date(untilMs), refundClaim: false }, deps);
+}
+
+async function giveBack(run: LiveRun, reason: string, deps: ExecuteDeps): Promise<void> {
+  noteTransition(run, { event: 'run.released', from: 'running', to: 'pending', node: deps.node, reason }, deps.clock);
+  await releaseAs(run, { state: 'pending', waitKind: null, runAt: null, refundClaim: true }, deps);
+}
+
+async function releaseAs(
+  run: LiveRun,
+  release: Omit<Parameters<typeof flushRelease>[1], 'progress' | 'message'>,
+  deps: ExecuteDeps,
+): Promise<void> {
+  await deps.logs.flush(run.claimed.runId);
+  const isOurs = await flushRelease(run, { ...release, progress: run.progress, message: run.message }, deps);
+  const { runId, tenant, pipeline } = run.claimed;
+  if (!isOurs) deps.events.emit('run.lease_lost', { runId, tenant });
+  else
+    deps.events.emit('run.released', { runId, tenant, pipeline, state: release.state, reason: release.waitKind ?? '' });
+}
+
+function cancelError(run: LiveRun): StoredError {
+  const by = run.cancelledBy?.actor ? ` by ${run.cancelledBy.actor}` : '';
+  const why = run.cancelledBy?.reason ? `: ${run.cancelledBy.reason}` : '';
+  return { name: 'Cancelled', message: `cancelled${by}${why}`, class: 'fatal' };
+}

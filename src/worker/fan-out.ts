@@ -1,0 +1,125 @@
+// Fan-out: one step over a list of items, a few at a time; every item has its own attempts and its own checkpoint.
+import type { Json } from '../base/json.ts';
+import type { StoredError } from '../domain/outcome.ts';
+import type { CompiledStep } from './compiled-pipeline.ts';
+import type { ExecuteDeps } from './execute-deps.ts';
+import { flushRun } from './flush-run.ts';
+import { itemProgress, type LiveRun, noteStep, type StepProgress } from './live-run.ts';
+import { type AttemptsEnd, runAttempts } from './run-attempts.ts';
+import { reportProgress } from './run-progress.ts';
+
+/** Leaves the list of outputs (null for an item that has none) in `progress.output`. */
+export async function fanOut(
+  run: LiveRun,
+  step: CompiledStep,
+  progress: StepProgress,
+  deps: ExecuteDeps,
+): Promise<AttemptsEnd> {
+  const items = evaluateItems(run, step);
+  if (!Array.isArray(items)) return failStep(progress, items, deps);
+  const { maxParallel, onItemError } = step.definition.foreach ?? { maxParallel: 1, onItemError: 'fail' };
+  const all = items.map((value, index) => ({ value, index, progress: itemProgress(run, step.definition.id, index) }));
+  const open = all.filter((item) => !isSettled(item.progress));
+  progress.state = 'running';
+  progress.startedAt ??= new Date(deps.clock.now());
+  reportItems(
+    run,
+    step,
+    all.map((item) => item.progress),
+    deps,
+  );
+
+  let next = 0;
+  let waitUntil = 0;
+  let stop: AttemptsEnd | undefined;
+  let firstError: StoredError | undefined =
+    all.find((item) => item.progress.state === 'failed')?.progress.error ?? undefined;
+  if (firstError && onItemError === 'fail') stop = { kind: 'failed' };
+  const lane = async () => {
+    while (!stop && next < open.length) {
+      const item = open[next];
+      next += 1;
+      if (!item) return;
+      const end = await runAttempts(run, step, item, item.progress, deps);
+      if (end.kind === 'interrupted') {
+        stop = end;
+        return;
+      }
+      if (end.kind === 'waiting') {
+        waitUntil = waitUntil === 0 ? end.untilMs : Math.min(waitUntil, end.untilMs);
+        item.progress.state = 'waiting';
+      }
+      noteStep(
+        run,
+        step,
+        item.index,
+        item.progress,
+        { event: `item.${item.progress.state}`, attempt: item.progress.attempts },
+        deps.clock,
+      );
+      reportItems(
+        run,
+        step,
+        all.map((one) => one.progress),
+        deps,
+      );
+      if (end.kind === 'failed') {
+        firstError ??= item.progress.error ?? undefined;
+        if (onItemError === 'fail') stop = { kind: 'failed' };
+      }
+      // An item's outcome is durable before its place is given to the next.
+      if (!(await flushRun(run, deps))) stop = { kind: 'interrupted', by: run.abortedBy ?? 'lease_lost' };
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(maxParallel, open.length) }, lane));
+  if (stop?.kind === 'interrupted') return stop;
+  if (stop?.kind === 'failed') return failStep(progress, itemError(all.length, firstError), deps);
+  if (waitUntil > 0) return { kind: 'waiting', untilMs: waitUntil };
+  run.failedItems += all.filter((item) => item.progress.state === 'failed').length;
+  progress.state = 'completed';
+  progress.attempts += 1;
+  progress.output = all.map((item) => item.progress.output ?? null);
+  progress.finishedAt = new Date(deps.clock.now());
+  return { kind: 'completed' };
+}
+
+/** The outputs of a fan-out that ended before this claim, from its items. */
+export function restoredOutputs(run: LiveRun, step: CompiledStep): Json {
+  const items = run.items.get(step.definition.id) ?? new Map<number, StepProgress>();
+  const indexes = [...items.keys()].sort((a, b) => a - b);
+  return indexes.map((index) => items.get(index)?.output ?? null);
+}
+
+function evaluateItems(run: LiveRun, step: CompiledStep): unknown[] | StoredError {
+  const evaluated = step.items?.evaluate(run.scope);
+  if (!evaluated) return { name: 'InvalidItems', message: 'the step has no list to go over', class: 'fatal' };
+  if (!evaluated.ok) return evaluated.error;
+  if (Array.isArray(evaluated.value)) return evaluated.value;
+  const got = evaluated.value === null ? 'null' : typeof evaluated.value;
+  return {
+    name: 'InvalidItems',
+    message: `foreach of step ${step.definition.id}: expected a list, got ${got}`,
+    class: 'fatal',
+  };
+}
+
+function isSettled(progress: StepProgress): boolean {
+  return progress.state === 'completed' || progress.state === 'failed' || progress.state === 'skipped';
+}
+
+function failStep(progress: StepProgress, error: StoredError, deps: ExecuteDeps): AttemptsEnd {
+  progress.state = 'failed';
+  progress.error = error;
+  progress.finishedAt = new Date(deps.clock.now());
+  return { kind: 'failed' };
+}
+
+function itemError(total: number, error: StoredError | undefined): StoredError {
+  if (!error) return { name: 'ItemFailed', message: `an item of ${total} failed`, class: 'fatal' };
+  return { ...error, message: `an item of ${total} failed: ${error.message}` };
+}
+
+function reportItems(run: LiveRun, step: CompiledStep, items: readonly StepProgress[], deps: ExecuteDeps): void {
+  const done = items.filter(isSettled).length;
+  reportProgress(run, step, { done, total: items.length, message: `${done} of ${items.length}` }, deps.clock);
+}

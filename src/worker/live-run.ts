@@ -1,0 +1,256 @@
+// One claimed run in memory: what its steps have come to, what is not yet durable, and the signals that end it.
+import type { Clock } from '../base/clock.ts';
+import type { Json } from '../base/json.ts';
+import type { Scope, StepScope } from '../domain/expressions/scope.ts';
+import type { StoredError } from '../domain/outcome.ts';
+import type { StepState, Transition } from '../domain/run.ts';
+import type { ClaimedRun } from '../queue/claim-runs.ts';
+import type { FencedWrite, StepWrite } from '../queue/fenced-write.ts';
+import type { RunRecord, StepRecord } from '../queue/load-runs.ts';
+import { createAbortError } from '../steps/abort-reason.ts';
+import type { AbortReason } from '../steps/api.ts';
+import type { CompiledPipeline, CompiledStep } from './compiled-pipeline.ts';
+
+/** What one step, or one item of a fan-out, has come to. */
+export interface StepProgress {
+  state: StepState;
+  attempts: number;
+  retries: number;
+  rateLimitedMs: number;
+  output: Json | undefined;
+  error: StoredError | null;
+  startedAt: Date | null;
+  finishedAt: Date | null;
+  /** Not before this instant, in milliseconds since the epoch; 0: at once. */
+  notBefore: number;
+}
+
+export interface LiveRun {
+  claimed: ClaimedRun;
+  record: RunRecord;
+  compiled: CompiledPipeline;
+  steps: Map<string, StepProgress>;
+  /** Items of fan-outs, by step. */
+  items: Map<string, Map<number, StepProgress>>;
+  scope: Scope & { steps: Record<string, StepScope> };
+  /** Ends the run's steps, whatever the reason. */
+  main: AbortController;
+  /** Ends clean-up steps too: only a lost lease or a shutdown does. */
+  hard: AbortController;
+  abortedBy: AbortReason | undefined;
+  cancelledBy: { actor: string | null; reason: string | null } | undefined;
+  /** Set once the steps have ended: what the clean-up steps run under. */
+  cleaningUp: boolean;
+  progress: number;
+  message: string | null;
+  progressAt: Date | null;
+  /** Steps that run now, with the instant they began; `true` once their start is durable. */
+  running: Map<string, { step: CompiledStep; progress: StepProgress; toldAt: boolean }>;
+  seq: number;
+  failedItems: number;
+  unwritten: { steps: StepWrite[]; transitions: Transition[] };
+}
+
+export function createLiveRun(
+  claimed: ClaimedRun,
+  record: RunRecord,
+  compiled: CompiledPipeline,
+  prior: { steps: readonly StepRecord[]; seq: number },
+  apiUrl: string | undefined,
+): LiveRun {
+  const run: LiveRun = {
+    claimed,
+    record,
+    compiled,
+    steps: new Map(),
+    items: new Map(),
+    scope: createScope(claimed, record, compiled, apiUrl),
+    main: new AbortController(),
+    hard: new AbortController(),
+    abortedBy: undefined,
+    cancelledBy: undefined,
+    cleaningUp: false,
+    progress: 0,
+    message: null,
+    progressAt: null,
+    running: new Map(),
+    seq: prior.seq,
+    failedItems: 0,
+    unwritten: { steps: [], transitions: [] },
+  };
+  for (const row of prior.steps) restoreStep(run, row);
+  return run;
+}
+
+/** Ends the run's steps. The first reason stays, but a lost lease beats all: nothing may be written after it. */
+export function abortRun(run: LiveRun, reason: AbortReason, message?: string): void {
+  if (run.abortedBy === undefined || reason === 'lease_lost' || (reason === 'shutdown' && run.cleaningUp)) {
+    run.abortedBy = reason;
+  }
+  const error = createAbortError(reason, message);
+  if (!run.main.signal.aborted) run.main.abort(error);
+  if ((reason === 'lease_lost' || reason === 'shutdown') && !run.hard.signal.aborted) run.hard.abort(error);
+}
+
+export function signalOf(run: LiveRun): AbortSignal {
+  return run.cleaningUp ? run.hard.signal : run.main.signal;
+}
+
+export function freshProgress(): StepProgress {
+  return {
+    state: 'pending',
+    attempts: 0,
+    retries: 0,
+    rateLimitedMs: 0,
+    output: undefined,
+    error: null,
+    startedAt: null,
+    finishedAt: null,
+    notBefore: 0,
+  };
+}
+
+/** What a step has come to; made on first asking. */
+export function stepProgress(run: LiveRun, id: string): StepProgress {
+  let progress = run.steps.get(id);
+  if (!progress) {
+    progress = freshProgress();
+    run.steps.set(id, progress);
+  }
+  return progress;
+}
+
+export function itemProgress(run: LiveRun, id: string, item: number): StepProgress {
+  let items = run.items.get(id);
+  if (!items) {
+    items = new Map();
+    run.items.set(id, items);
+  }
+  let progress = items.get(item);
+  if (!progress) {
+    progress = freshProgress();
+    items.set(item, progress);
+  }
+  return progress;
+}
+
+/** Notes what became of a step for the next flush, and lets expressions see it. */
+export function noteStep(
+  run: LiveRun,
+  step: CompiledStep,
+  item: number | undefined,
+  progress: StepProgress,
+  transition: Omit<Transition, 'step' | 'item' | 'at'>,
+  clock: Clock,
+): void {
+  const id = step.definition.id;
+  run.unwritten.steps.push(toStepWrite(id, item, progress));
+  noteTransition(run, { ...transition, step: id, ...(item === undefined ? {} : { item }) }, clock);
+  if (item === undefined) run.scope.steps[id] = toStepScope(progress);
+}
+
+export function noteTransition(run: LiveRun, transition: Omit<Transition, 'at'>, clock: Clock): void {
+  run.unwritten.transitions.push({ ...transition, at: Math.round(clock.now()) });
+}
+
+export function toStepWrite(step: string, item: number | undefined, progress: StepProgress): StepWrite {
+  return {
+    step,
+    item: item ?? -1,
+    state: progress.state,
+    attempts: progress.attempts,
+    retries: progress.retries,
+    output: progress.output,
+    error: progress.error,
+    startedAt: progress.startedAt,
+    finishedAt: progress.finishedAt,
+    retryAt: progress.notBefore > 0 ? new Date(progress.notBefore) : null,
+    rateLimitedMs: progress.rateLimitedMs,
+  };
+}
+
+/** Takes everything that is not yet durable, for one flush. */
+export function takeUnwritten(run: LiveRun): FencedWrite {
+  const { steps, transitions } = run.unwritten;
+  run.unwritten = { steps: [], transitions: [] };
+  run.seq += transitions.length;
+  const { runId, tenant, token } = run.claimed;
+  return { runId, tenant, token, steps, transitions, seq: run.seq };
+}
+
+export function isUnwritten(run: LiveRun): boolean {
+  return run.unwritten.steps.length > 0 || run.unwritten.transitions.length > 0;
+}
+
+export function toStepScope(progress: StepProgress): StepScope {
+  return {
+    output: progress.output ?? null,
+    state: progress.state,
+    error: progress.error && {
+      name: progress.error.name,
+      message: progress.error.message,
+      class: progress.error.class,
+    },
+  };
+}
+
+function createScope(
+  claimed: ClaimedRun,
+  record: RunRecord,
+  compiled: CompiledPipeline,
+  apiUrl: string | undefined,
+): LiveRun['scope'] {
+  const schedule = compiled.pipeline.schedules.find((one) => one.id === claimed.schedule);
+  return {
+    inputs: record.inputs ?? {},
+    steps: {},
+    run: {
+      id: record.id,
+      pipeline: claimed.pipeline,
+      tenant: claimed.tenant,
+      origin: record.origin,
+      attempt: claimed.attempt,
+      created_at: record.createdAt.toISOString(),
+      dry_run: record.dryRun,
+      api_url: apiUrl ?? '',
+    },
+    schedule:
+      claimed.schedule === null
+        ? null
+        : {
+            id: claimed.schedule,
+            nominal_at: (record.nominalAt ?? record.createdAt).toISOString(),
+            timezone: schedule?.timezone ?? 'UTC',
+            late: false,
+          },
+    env: {},
+    secrets: {},
+    tenant: claimed.tenant,
+  };
+}
+
+/** A step that was under way when its worker went runs again; what has ended stays as it is. */
+function restoreStep(run: LiveRun, row: StepRecord): void {
+  const isOpen = row.state === 'running' || row.state === 'waiting' || row.state === 'pending';
+  const progress: StepProgress = {
+    state: isOpen ? 'pending' : row.state,
+    attempts: row.attempts,
+    retries: row.retries,
+    rateLimitedMs: row.rateLimitedMs,
+    output: row.output ?? undefined,
+    error: row.error,
+    startedAt: row.startedAt,
+    finishedAt: row.finishedAt,
+    notBefore: row.retryAt?.getTime() ?? 0,
+  };
+  if (row.item >= 0) {
+    const items = run.items.get(row.step) ?? new Map<number, StepProgress>();
+    run.items.set(row.step, items.set(row.item, progress));
+    return;
+  }
+  run.steps.set(row.step, progress);
+  if (isOpen) return;
+  run.scope.steps[row.step] = toStepScope(progress);
+  const compiled = run.compiled.byId.get(row.step);
+  if (compiled) run.progress = Math.max(run.progress, compiled.progress);
+}

@@ -1,0 +1,84 @@
+// Turns a claimed batch into runs in memory: records, definitions and, where a run has been claimed before, its checkpoints.
+import type { Queryable } from '../db/database.ts';
+import type { ClaimedRun } from '../queue/claim-runs.ts';
+import { loadLastSeq, loadRuns, loadSteps } from '../queue/load-runs.ts';
+import { compilePipeline } from './compiled-pipeline.ts';
+import type { Definitions } from './definitions.ts';
+import { createLiveRun, type LiveRun } from './live-run.ts';
+
+export async function loadLiveRuns(
+  claimed: readonly ClaimedRun[],
+  deps: {
+    db: Queryable;
+    definitions: Definitions;
+    apiUrl: () => string | undefined;
+    /** Whether this node has the files of the run, or of the run it goes on from. */
+    hasWorkspace: (runId: string, parentId: string | null) => boolean;
+  },
+): Promise<LiveRun[]> {
+  const ids = claimed.map((one) => one.runId);
+  const records = await loadRuns(deps.db, ids);
+  // A first claim of a run without a parent has nothing behind it.
+  const resumed = claimed.filter((one) => one.token > 1 || records.get(one.runId)?.parentId).map((one) => one.runId);
+  const [steps, seqs] =
+    resumed.length === 0
+      ? [new Map(), new Map()]
+      : await Promise.all([loadSteps(deps.db, resumed), loadLastSeq(deps.db, resumed)]);
+  const runs: LiveRun[] = [];
+  for (const one of claimed) {
+    const record = records.get(one.runId);
+    if (!record) continue;
+    const compiled = await deps.definitions.get(one.tenant, one.pipeline, one.pipelineVersion);
+    const prior = { steps: steps.get(one.runId) ?? [], seq: seqs.get(one.runId) ?? 1 };
+    const run = createLiveRun(one, record, compiled ?? missingDefinition(one), prior, deps.apiUrl());
+    if (prior.steps.length > 0 && !deps.hasWorkspace(record.id, record.parentId)) reopenLostSteps(run);
+    runs.push(run);
+  }
+  return runs;
+}
+
+/** The files are elsewhere, or gone: the run goes on from the first completed step that wrote any. */
+function reopenLostSteps(run: LiveRun): void {
+  const { steps } = run.compiled;
+  const first = steps.findIndex(
+    (step) => step.type?.workspace === 'writes' && run.steps.get(step.definition.id)?.state === 'completed',
+  );
+  if (first < 0) return;
+  for (const { definition } of steps.slice(first)) {
+    run.steps.delete(definition.id);
+    run.items.delete(definition.id);
+    delete run.scope.steps[definition.id];
+  }
+}
+
+/** A pipeline of one step whose type does not exist: it fails the run with a reason instead of losing it. */
+function missingDefinition(claimed: ClaimedRun): ReturnType<typeof compilePipeline> {
+  const definition = {
+    id: 'definition',
+    uses: `${claimed.pipeline}@${claimed.pipelineVersion}`,
+    with: {},
+    needs: [],
+    continueOnError: false,
+    env: {},
+    retry: { initialMs: 0, multiplier: 1, maxMs: 0, jitter: 0, maxRetries: 0, on: [] },
+    timeoutMs: 1_000,
+  };
+  return compilePipeline(
+    {
+      id: claimed.pipeline,
+      tenant: claimed.tenant,
+      version: claimed.pipelineVersion,
+      inputs: {},
+      env: {},
+      schedules: [],
+      priority: claimed.priority,
+      queue: claimed.queue,
+      timeoutMs: 60_000,
+      onInterrupted: 'retry',
+      steps: [definition],
+      finally: [],
+      onFailure: [],
+    },
+    { get: () => undefined, list: () => [] },
+  );
+}

@@ -1,0 +1,168 @@
+// Tries one step (or one item of a fan-out) until it completes, gives up, waits long or is interrupted.
+import { sleepUnlessAborted } from '../base/service.ts';
+import type { StoredError } from '../domain/outcome.ts';
+import { decideRetry, workerHoldMs } from '../domain/retry-policy.ts';
+import type { AbortReason } from '../steps/api.ts';
+import type { AttemptResult } from '../steps/observed-step.ts';
+import type { CompiledStep } from './compiled-pipeline.ts';
+import type { ExecuteDeps } from './execute-deps.ts';
+import { flushRun } from './flush-run.ts';
+import { type LiveRun, noteStep, noteTransition, type StepProgress, signalOf } from './live-run.ts';
+import { evaluateInput } from './step-input.ts';
+
+export type AttemptsEnd =
+  | { kind: 'completed' }
+  | { kind: 'failed' }
+  /** A retry that is further off than a worker is held for. */
+  | { kind: 'waiting'; untilMs: number }
+  | { kind: 'interrupted'; by: AbortReason };
+
+/** Leaves what came of it in `progress`; noting and flushing the outcome is the caller's. */
+export async function runAttempts(
+  run: LiveRun,
+  step: CompiledStep,
+  item: { index: number; value: unknown } | undefined,
+  progress: StepProgress,
+  deps: ExecuteDeps,
+): Promise<AttemptsEnd> {
+  const signal = signalOf(run);
+  let rateLimitedInARow = 0;
+  for (;;) {
+    const ended = interruption(run, signal);
+    if (ended) return ended;
+    const held = progress.notBefore - deps.clock.now();
+    if (held > workerHoldMs) return { kind: 'waiting', untilMs: progress.notBefore };
+    if (held > 0 && !(await sleepUnlessAborted(held, signal))) continue;
+    const result = await attemptOnce(run, step, item, progress, signal, deps);
+    if (result.kind === 'completed') {
+      progress.state = 'completed';
+      progress.output = result.output;
+      progress.error = null;
+      progress.finishedAt = new Date(deps.clock.now());
+      return { kind: 'completed' };
+    }
+    if (result.kind === 'lease_lost' || result.kind === 'shutdown' || result.kind === 'cancelled') {
+      return { kind: 'interrupted', by: result.kind };
+    }
+    const { error } = result;
+    rateLimitedInARow = error.class === 'rate_limited' ? rateLimitedInARow + 1 : 0;
+    const decision = decideRetry(step.definition.retry, { ...progress, rateLimitedInARow }, error, deps.random());
+    const isOver = decision.kind === 'give_up' || (result.kind === 'timeout' && result.scope === 'run');
+    progress.error = error;
+    if (isOver) return failed(progress, deps);
+    progress.retries = decision.retries;
+    progress.rateLimitedMs = decision.rateLimitedMs;
+    progress.notBefore = deps.clock.now() + decision.delayMs;
+    noteRetry(run, step, item?.index, progress, error, decision.delayMs, deps);
+  }
+}
+
+function failed(progress: StepProgress, deps: ExecuteDeps): AttemptsEnd {
+  progress.state = 'failed';
+  progress.finishedAt = new Date(deps.clock.now());
+  return { kind: 'failed' };
+}
+
+async function attemptOnce(
+  run: LiveRun,
+  step: CompiledStep,
+  item: { index: number; value: unknown } | undefined,
+  progress: StepProgress,
+  signal: AbortSignal,
+  deps: ExecuteDeps,
+): Promise<AttemptResult> {
+  progress.state = 'running';
+  progress.notBefore = 0;
+  progress.attempts += 1;
+  progress.startedAt ??= new Date(deps.clock.now());
+  const { definition, type } = step;
+  if (!type) {
+    return fatal(
+      'UnknownStepType',
+      `this node has no step type ${definition.uses}; is its plugin listed in the configuration?`,
+    );
+  }
+  const input = await evaluateInput(run, step, item, deps);
+  if (!input.ok) return { kind: 'failed', error: input.error };
+  // What may change something outside is on record before it can.
+  if (type.effects === 'outside') {
+    const running = run.running.get(definition.id);
+    if (running && item === undefined) running.toldAt = true;
+    noteStep(run, step, item?.index, progress, { event: 'step.started', attempt: progress.attempts }, deps.clock);
+    if (!(await flushRun(run, deps))) return { kind: 'lease_lost', error: leaseLost, abandoned: false };
+  }
+  const { runId, tenant, pipeline, token } = run.claimed;
+  const suffix = item === undefined ? '' : `/${item.index}`;
+  return deps.observed.run(type, {
+    runId,
+    tenant,
+    pipeline,
+    step: definition.id,
+    item: item?.index,
+    attempt: progress.attempts,
+    token,
+    idempotencyKey: `${runId}/${definition.id}${suffix}`,
+    dryRun: run.record.dryRun,
+    input: input.value,
+    env: input.env,
+    traceparent: run.record.traceparent ?? undefined,
+    timeoutMs: definition.timeoutMs,
+    signal,
+    secrets: input.secrets,
+  });
+}
+
+const leaseLost: StoredError = {
+  name: 'LeaseLost',
+  message: 'the run now belongs to another worker',
+  class: 'transient',
+};
+
+function fatal(name: string, message: string): AttemptResult {
+  return { kind: 'failed', error: { name, message, class: 'fatal' } };
+}
+
+function interruption(run: LiveRun, signal: AbortSignal): AttemptsEnd | undefined {
+  if (!signal.aborted || run.abortedBy === undefined) return undefined;
+  if (run.abortedBy === 'timeout') return undefined;
+  return { kind: 'interrupted', by: run.abortedBy };
+}
+
+function noteRetry(
+  run: LiveRun,
+  step: CompiledStep,
+  item: number | undefined,
+  progress: StepProgress,
+  error: StoredError,
+  delayMs: number,
+  deps: ExecuteDeps,
+): void {
+  const id = step.definition.id;
+  const reason = `${error.name}: ${error.message}`;
+  noteTransition(
+    run,
+    {
+      event: 'step.retried',
+      step: id,
+      ...(item === undefined ? {} : { item }),
+      attempt: progress.attempts,
+      reason,
+      data: { delay_ms: delayMs, class: error.class },
+    },
+    deps.clock,
+  );
+  deps.logs.say(run.claimed, 'warn', `attempt ${progress.attempts} failed (${reason}); next try in ${delayMs} ms`, {
+    step: id,
+    ...(item === undefined ? {} : { item }),
+    attempt: progress.attempts,
+  });
+  deps.events.emit('step.retried', {
+    runId: run.claimed.runId,
+    tenant: run.claimed.tenant,
+    step: id,
+    stepType: step.definition.uses,
+    class: error.class,
+    delayMs,
+    error: reason,
+  });
+}

@@ -1,0 +1,126 @@
+// Gathers the log lines of this node's runs and appends them together, a few times a second.
+import type { Clock } from '../base/clock.ts';
+import type { Service } from '../base/service.ts';
+import type { Queryable } from '../db/database.ts';
+import { appendLogs, type LogChunk, type StoredLogLine } from '../store/append-logs.ts';
+
+/** Whose log a line belongs to. */
+export interface LogOwner {
+  runId: string;
+  tenant: string;
+  token: number;
+}
+
+export interface RunLogs extends Service {
+  append(owner: LogOwner, line: StoredLogLine): void;
+  /** A line of the engine's own. */
+  say(
+    owner: LogOwner,
+    level: StoredLogLine['level'],
+    text: string,
+    about?: { step?: string; item?: number; attempt?: number },
+  ): void;
+  /** Returns when the run's lines so far are durable, or were given up. */
+  flush(runId: string): Promise<void>;
+  /** The run is over: forgets its numbering. */
+  forget(runId: string): void;
+}
+
+/** Characters of text that may wait for the database before lines are dropped. */
+const maxWaitingCharacters = 16 * 1_048_576;
+const flushEveryMs = 200;
+const maxLinesPerChunk = 1_000;
+
+interface RunBuffer {
+  owner: LogOwner;
+  lines: StoredLogLine[];
+  seq: number;
+  characters: number;
+  dropped: number;
+}
+
+export function createRunLogs(options: { db: Queryable; clock: Clock; onError: (error: unknown) => void }): RunLogs {
+  const buffers = new Map<string, RunBuffer>();
+  let waitingCharacters = 0;
+  let timer: NodeJS.Timeout | undefined;
+  let flushing: Promise<void> = Promise.resolve();
+
+  function append(owner: LogOwner, line: StoredLogLine): void {
+    let buffer = buffers.get(owner.runId);
+    if (!buffer || buffer.owner.token !== owner.token) {
+      buffer = { owner, lines: [], seq: 0, characters: 0, dropped: 0 };
+      buffers.set(owner.runId, buffer);
+    }
+    if (waitingCharacters + line.text.length > maxWaitingCharacters) {
+      buffer.dropped += 1;
+      return;
+    }
+    buffer.lines.push(line);
+    buffer.characters += line.text.length;
+    waitingCharacters += line.text.length;
+    timer ??= setTimeout(flushSoon, flushEveryMs);
+  }
+
+  function flushSoon(): void {
+    timer = undefined;
+    void flushAll();
+  }
+
+  function takeChunks(): LogChunk[] {
+    const chunks: LogChunk[] = [];
+    for (const buffer of buffers.values()) {
+      if (buffer.dropped > 0) buffer.lines.push(droppedLine(buffer.dropped, options.clock));
+      buffer.dropped = 0;
+      for (let from = 0; from < buffer.lines.length; from += maxLinesPerChunk) {
+        buffer.seq += 1;
+        chunks.push({ ...buffer.owner, seq: buffer.seq, lines: buffer.lines.slice(from, from + maxLinesPerChunk) });
+      }
+      waitingCharacters -= buffer.characters;
+      buffer.lines = [];
+      buffer.characters = 0;
+    }
+    return chunks;
+  }
+
+  function flushAll(): Promise<void> {
+    // One after the other, so that a chunk is never overtaken by the next.
+    flushing = flushing.then(async () => {
+      const chunks = takeChunks();
+      if (chunks.length === 0) return;
+      try {
+        await appendLogs(options.db, chunks);
+      } catch (error) {
+        options.onError(error);
+      }
+    });
+    return flushing;
+  }
+
+  return {
+    name: 'run-logs',
+    append,
+    say(owner, level, text, about = {}) {
+      append(owner, { at: Math.round(options.clock.now()), level, stream: 'log', step: null, text, ...about });
+    },
+    async flush(runId) {
+      const buffer = buffers.get(runId);
+      if (buffer && (buffer.lines.length > 0 || buffer.dropped > 0)) await flushAll();
+      else if (buffer) await flushing;
+    },
+    forget(runId) {
+      const buffer = buffers.get(runId);
+      if (buffer && buffer.lines.length === 0) buffers.delete(runId);
+    },
+    async start() {},
+    async stop() {
+      clearTimeout(timer);
+      timer = undefined;
+      await flushAll();
+    },
+  };
+}
+
+function droppedLine(count: number, clock: Clock): StoredLogLine {
+  const text = `${count} lines were dropped: the database could not take them fast enough`;
+  return { at: Math.round(clock.now()), level: 'warn', stream: 'log', step: null, text };
+}

@@ -1,0 +1,28 @@
+// How far a run is, 0…100: milestones of its steps, and within a step what it says of itself.
+import type { Clock } from '../base/clock.ts';
+import type { CompiledStep } from './compiled-pipeline.ts';
+import type { LiveRun } from './live-run.ts';
+
+/** Progress within a step moves the run between the milestone before the step and its own; it never goes back. */
+export function reportProgress(
+  run: LiveRun,
+  step: CompiledStep,
+  progress: { done: number; total: number; message?: string },
+  clock: Clock,
+): void {
+  const share = progress.total > 0 ? Math.min(1, Math.max(0, progress.done / progress.total)) : 0;
+  const value = Math.floor(step.progressBefore + share * (step.progress - step.progressBefore));
+  raise(run, value, step, progress.message, clock);
+}
+
+/** A step has completed, or is passed over. */
+export function reportStepDone(run: LiveRun, step: CompiledStep, clock: Clock): void {
+  raise(run, step.progress, step, undefined, clock);
+}
+
+function raise(run: LiveRun, value: number, step: CompiledStep, message: string | undefined, clock: Clock): void {
+  const label = step.definition.label ?? step.definition.id;
+  run.progress = Math.max(run.progress, Math.min(100, value));
+  run.message = message === undefined ? label : `${label}: ${message}`;
+  run.progressAt = new Date(clock.now());
+}

@@ -1,0 +1,203 @@
+// Runs the steps of a run as their needs allow: independent ones in parallel, each durable before the next needs it.
+import type { StoredError } from '../domain/outcome.ts';
+import type { AbortReason } from '../steps/api.ts';
+import type { CompiledStep } from './compiled-pipeline.ts';
+import type { ExecuteDeps } from './execute-deps.ts';
+import { fanOut, restoredOutputs } from './fan-out.ts';
+import { flushRun } from './flush-run.ts';
+import { type LiveRun, noteStep, type StepProgress, stepProgress, toStepScope } from './live-run.ts';
+import { type AttemptsEnd, runAttempts } from './run-attempts.ts';
+import { reportStepDone } from './run-progress.ts';
+
+export type StepsEnd =
+  | { kind: 'completed' }
+  | { kind: 'failed'; step: string; error: StoredError }
+  /** Nothing can go on before this instant. */
+  | { kind: 'waiting'; untilMs: number }
+  | { kind: 'interrupted'; by: AbortReason };
+
+/** The last outcome may still be unwritten when it returns: it travels with the run's finish. */
+export function runSteps(run: LiveRun, steps: readonly CompiledStep[], deps: ExecuteDeps): Promise<StepsEnd> {
+  return new Promise((resolve, reject) => {
+    let active = 0;
+    let interrupted: AbortReason | undefined;
+    const waits = new Map<string, number>();
+    const open = new Set<CompiledStep>();
+    for (const step of steps) if (!resume(run, step)) open.add(step);
+
+    const advance = async (): Promise<void> => {
+      const ready = interrupted === undefined ? takeReady(run, open, waits, deps) : [];
+      // Whatever starts now may need what ended before; whoever still runs may take long.
+      if (ready.length > 0 || active > 0) {
+        active += ready.length;
+        if (!(await flushRun(run, deps))) interrupted = run.abortedBy ?? 'lease_lost';
+        if (interrupted !== undefined) active -= ready.length;
+        else for (const step of ready) void carryOut(step);
+      }
+      if (active === 0) resolve(endOf(run, steps, waits, interrupted));
+    };
+    const carryOut = async (step: CompiledStep): Promise<void> => {
+      try {
+        const end = await runStep(run, step, deps);
+        active -= 1;
+        if (end.kind === 'interrupted') interrupted = end.by;
+        if (end.kind === 'waiting') {
+          waits.set(step.definition.id, end.untilMs);
+          open.add(step);
+        }
+        await advance();
+      } catch (error) {
+        reject(error);
+      }
+    };
+    advance().catch(reject);
+  });
+}
+
+/** Steps that ended in an earlier claim are not run again. */
+function resume(run: LiveRun, step: CompiledStep): boolean {
+  const progress = run.steps.get(step.definition.id);
+  if (!progress || progress.state === 'pending') return false;
+  if (progress.state === 'completed' && step.items && progress.output === undefined) {
+    progress.output = restoredOutputs(run, step);
+    run.scope.steps[step.definition.id] = toStepScope(progress);
+  }
+  return true;
+}
+
+/** Takes the steps that may start now out of `open`; those that never can are settled on the way. */
+function takeReady(
+  run: LiveRun,
+  open: Set<CompiledStep>,
+  waits: Map<string, number>,
+  deps: ExecuteDeps,
+): CompiledStep[] {
+  const ready: CompiledStep[] = [];
+  for (let settled = true; settled; ) {
+    settled = false;
+    for (const step of open) {
+      const readiness = readinessOf(run, step);
+      if (readiness.kind === 'not_yet') continue;
+      const until = waits.get(step.definition.id);
+      if (until !== undefined && until > deps.clock.now()) continue;
+      open.delete(step);
+      waits.delete(step.definition.id);
+      if (readiness.kind === 'ready' && checkCondition(run, step, deps)) ready.push(step);
+      else settled = true;
+      if (readiness.kind === 'never') settleUnreached(run, step, readiness.because, deps);
+    }
+  }
+  return ready;
+}
+
+type Readiness = { kind: 'ready' | 'not_yet' } | { kind: 'never'; because: string };
+
+function readinessOf(run: LiveRun, step: CompiledStep): Readiness {
+  for (const id of step.needs) {
+    const need = run.steps.get(id);
+    if (!need || need.state === 'pending' || need.state === 'running' || need.state === 'waiting') {
+      return { kind: 'not_yet' };
+    }
+    if (need.state === 'cancelled') return { kind: 'never', because: `it needs ${id}, which did not run` };
+    const isTolerated = run.compiled.byId.get(id)?.definition.continueOnError ?? false;
+    if (need.state === 'failed' && !isTolerated) return { kind: 'never', because: `it needs ${id}, which failed` };
+  }
+  return { kind: 'ready' };
+}
+
+/** False where the step's `if` says no (it is skipped) or cannot be told (it has failed). */
+function checkCondition(run: LiveRun, step: CompiledStep, deps: ExecuteDeps): boolean {
+  if (!step.condition) return true;
+  const said = step.condition.evaluate(run.scope);
+  if (said.ok && said.value) return true;
+  const progress = stepProgress(run, step.definition.id);
+  progress.finishedAt = new Date(deps.clock.now());
+  if (said.ok) {
+    progress.state = 'skipped';
+    noteStep(
+      run,
+      step,
+      undefined,
+      progress,
+      { event: 'step.skipped', reason: `if: ${step.definition.if}` },
+      deps.clock,
+    );
+    reportStepDone(run, step, deps.clock);
+  } else {
+    progress.state = 'failed';
+    progress.error = said.error;
+    noteStep(run, step, undefined, progress, { event: 'step.failed', reason: said.error.message }, deps.clock);
+  }
+  return false;
+}
+
+function settleUnreached(run: LiveRun, step: CompiledStep, because: string, deps: ExecuteDeps): void {
+  const progress = stepProgress(run, step.definition.id);
+  progress.state = 'cancelled';
+  progress.error = { name: 'NotReached', message: because, class: 'fatal' };
+  noteStep(run, step, undefined, progress, { event: 'step.cancelled', reason: because }, deps.clock);
+}
+
+async function runStep(run: LiveRun, step: CompiledStep, deps: ExecuteDeps): Promise<AttemptsEnd> {
+  const progress = stepProgress(run, step.definition.id);
+  run.running.set(step.definition.id, { step, progress, toldAt: false });
+  const end = step.items
+    ? await fanOut(run, step, progress, deps)
+    : await runAttempts(run, step, undefined, progress, deps);
+  run.running.delete(step.definition.id);
+  noteEnd(run, step, progress, end, deps);
+  return end;
+}
+
+function noteEnd(run: LiveRun, step: CompiledStep, progress: StepProgress, end: AttemptsEnd, deps: ExecuteDeps): void {
+  const attempt = progress.attempts;
+  if (end.kind === 'completed') {
+    reportStepDone(run, step, deps.clock);
+    const stored = step.items ? { ...progress, output: undefined } : progress;
+    noteStep(
+      run,
+      step,
+      undefined,
+      stored,
+      { event: 'step.completed', attempt, data: { progress: run.progress } },
+      deps.clock,
+    );
+    run.scope.steps[step.definition.id] = toStepScope(progress);
+  } else if (end.kind === 'failed') {
+    const reason = `${progress.error?.name}: ${progress.error?.message}`;
+    noteStep(run, step, undefined, progress, { event: 'step.failed', attempt, reason }, deps.clock);
+    if (step.definition.continueOnError) reportStepDone(run, step, deps.clock);
+  } else if (end.kind === 'waiting') {
+    progress.state = 'waiting';
+    progress.notBefore = end.untilMs;
+    noteStep(run, step, undefined, progress, { event: 'step.waiting', attempt, reason: 'retry' }, deps.clock);
+    progress.state = 'pending';
+  } else if (end.by === 'cancelled') {
+    progress.state = 'cancelled';
+    progress.finishedAt = new Date(deps.clock.now());
+    progress.error = { name: 'Cancelled', message: 'the run was cancelled', class: 'fatal' };
+    noteStep(run, step, undefined, progress, { event: 'step.cancelled', attempt }, deps.clock);
+  } else if (end.by === 'shutdown') {
+    // Not a failure: the attempt is not counted, and the step starts again elsewhere.
+    progress.state = 'pending';
+    progress.attempts = Math.max(0, progress.attempts - 1);
+    noteStep(run, step, undefined, progress, { event: 'step.released', attempt, reason: 'shutdown' }, deps.clock);
+  }
+}
+
+function endOf(
+  run: LiveRun,
+  steps: readonly CompiledStep[],
+  waits: ReadonlyMap<string, number>,
+  interrupted: AbortReason | undefined,
+): StepsEnd {
+  if (interrupted !== undefined) return { kind: 'interrupted', by: interrupted };
+  if (waits.size > 0) return { kind: 'waiting', untilMs: Math.min(...waits.values()) };
+  for (const step of steps) {
+    const progress = run.steps.get(step.definition.id);
+    if (progress?.state !== 'failed' || step.definition.continueOnError) continue;
+    const error = progress.error ?? { name: 'Error', message: 'the step failed', class: 'fatal' as const };
+    return { kind: 'failed', step: step.definition.id, error };
+  }
+  return { kind: 'completed' };
+}

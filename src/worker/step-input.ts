@@ -1,0 +1,54 @@
+// Evaluates a step's `with` and `env` for one attempt; secrets are looked up now and never stored.
+import type { Scope } from '../domain/expressions/scope.ts';
+import type { Template } from '../domain/expressions/template.ts';
+import type { StoredError } from '../domain/outcome.ts';
+import type { CompiledStep } from './compiled-pipeline.ts';
+import type { ExecuteDeps } from './execute-deps.ts';
+import type { LiveRun } from './live-run.ts';
+
+export type StepInput =
+  | { ok: true; value: unknown; env: Readonly<Record<string, string>>; secrets: readonly string[] }
+  | { ok: false; error: StoredError };
+
+const noSecrets: readonly string[] = [];
+
+export async function evaluateInput(
+  run: LiveRun,
+  step: CompiledStep,
+  item: { index: number; value: unknown } | undefined,
+  deps: Pick<ExecuteDeps, 'secrets'>,
+): Promise<StepInput> {
+  const { input, env } = step;
+  const names = input.secrets.length + env.secrets.length === 0 ? noSecrets : [...env.secrets, ...input.secrets];
+  const secrets: Record<string, string> = {};
+  for (const name of names) {
+    const value = await deps.secrets.get(name);
+    if (value === undefined) return missingSecret(step, name);
+    secrets[name] = value;
+  }
+  let scope: Scope = names.length === 0 ? run.scope : { ...run.scope, secrets };
+  const evaluatedEnv = evaluate(env, scope);
+  if (!evaluatedEnv.ok) return evaluatedEnv;
+  const variables = evaluatedEnv.value as Record<string, string>;
+  if (!input.isStatic) {
+    scope = { ...scope, env: variables, ...(item === undefined ? {} : { item: item.value, index: item.index }) };
+  }
+  const value = evaluate(input, scope);
+  if (!value.ok) return value;
+  return { ok: true, value: value.value, env: variables, secrets: Object.values(secrets) };
+}
+
+function evaluate(template: Template, scope: Scope): { ok: true; value: unknown } | { ok: false; error: StoredError } {
+  return template.evaluate(scope);
+}
+
+function missingSecret(step: CompiledStep, name: string): StepInput {
+  return {
+    ok: false,
+    error: {
+      name: 'MissingSecret',
+      message: `step ${step.definition.id} names secrets.${name}, and there is no secret of that name`,
+      class: 'fatal',
+    },
+  };
+}

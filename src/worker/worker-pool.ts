@@ -1,0 +1,166 @@
+// Claims ready runs for the places that are free and carries them out; heavy runs take workers, light ones places in flight.
+import { createLoopService, type Service } from '../base/service.ts';
+import { createWakeUp } from '../base/wake-up.ts';
+import { type ClaimedRun, claimRuns } from '../queue/claim-runs.ts';
+import type { AbortReason } from '../steps/api.ts';
+import type { Definitions } from './definitions.ts';
+import type { ExecuteDeps } from './execute-deps.ts';
+import { executeRun } from './execute-run.ts';
+import { abortRun, type LiveRun } from './live-run.ts';
+import { loadLiveRuns } from './load-live-runs.ts';
+
+export interface WorkerPoolOptions extends ExecuteDeps {
+  definitions: Definitions;
+  apiUrl: () => string | undefined;
+  hasWorkspace: (runId: string, parentId: string | null) => boolean;
+  /** Queues that this node serves now. */
+  queues: () => readonly string[];
+  workers: number;
+  inFlight: number;
+  leaseMs: number;
+  /** How long a pass without success is waited after, at most. */
+  pollMs: number;
+}
+
+export interface WorkerPool extends Service {
+  /** There may be something to claim. */
+  wake(): void;
+  /** Runs this node holds, by id. */
+  readonly runs: ReadonlyMap<string, LiveRun>;
+  /** Holds back new claims (true) or takes them up again. */
+  pause(paused: boolean): void;
+  /** Claims nothing more and returns when all runs have ended, or after `timeoutMs`, giving back what still runs. */
+  drain(timeoutMs: number): Promise<void>;
+  /** Ends every run's steps. */
+  abortAll(reason: AbortReason): void;
+  places(): { workers: number; workersFree: number; inFlight: number; inFlightFree: number };
+}
+
+/** Runs claimed by one statement. */
+const claimBatch = 200;
+type Weight = 'light' | 'heavy';
+
+export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
+  const runs = new Map<string, LiveRun>();
+  const active: Record<Weight, number> = { light: 0, heavy: 0 };
+  const size: Record<Weight, number> = { light: options.inFlight, heavy: options.workers };
+  const work = createWakeUp();
+  let isPaused = false;
+  let onIdle: (() => void) | undefined;
+  const loop = createLoopService({
+    name: 'worker-pool',
+    loop: claimLoop,
+    onCrash: (error) => options.events.emit('service.crashed', { service: 'worker-pool', error: String(error) }),
+  });
+
+  async function claimLoop(signal: AbortSignal): Promise<void> {
+    let idleMs = 50;
+    while (!signal.aborted) {
+      let claimed = 0;
+      let isMore = false;
+      for (const weight of ['light', 'heavy'] as const) {
+        const limit = isPaused ? 0 : Math.min(size[weight] - active[weight], claimBatch);
+        if (limit <= 0) continue;
+        const got = await claimBatchOf(weight, limit);
+        claimed += got;
+        isMore ||= got === limit;
+      }
+      if (isMore) continue;
+      idleMs = claimed > 0 ? 50 : Math.min(idleMs * 2, options.pollMs);
+      if (await work.wait(idleMs, signal)) idleMs = 50;
+    }
+  }
+
+  async function claimBatchOf(weight: Weight, limit: number): Promise<number> {
+    const { db, node, leaseMs } = options;
+    const claimed = await claimRuns(db, { queues: options.queues(), weight, limit, node, leaseMs });
+    if (claimed.length === 0) return 0;
+    active[weight] += claimed.length;
+    let live: LiveRun[];
+    try {
+      live = await loadLiveRuns(claimed, options);
+    } catch (error) {
+      // Their leases lapse and they are rescued; nothing of them has begun.
+      active[weight] -= claimed.length;
+      throw error;
+    }
+    active[weight] -= claimed.length - live.length;
+    for (const run of live) carryOut(run, weight);
+    return claimed.length;
+  }
+
+  function carryOut(run: LiveRun, weight: Weight): void {
+    runs.set(run.claimed.runId, run);
+    tellClaimed(run.claimed);
+    void executeRun(run, options)
+      .catch((error: unknown) => {
+        // A fault of the engine itself: the lease lapses and the run is taken up again.
+        options.events.emit('service.crashed', { service: `run ${run.claimed.runId}`, error: describe(error) });
+      })
+      .finally(() => {
+        if (runs.get(run.claimed.runId) === run) runs.delete(run.claimed.runId);
+        active[weight] -= 1;
+        if (active.heavy + active.light === 0) onIdle?.();
+        // A freed worker is worth a look at once; of light places, only when a good part is free.
+        if (weight === 'heavy' || active.light <= size.light / 2) work.wake();
+      });
+  }
+
+  function tellClaimed(claimed: ClaimedRun): void {
+    options.events.emit('run.claimed', {
+      runId: claimed.runId,
+      tenant: claimed.tenant,
+      pipeline: claimed.pipeline,
+      waitMs: Math.max(0, claimed.claimedAt.getTime() - claimed.enqueuedAt.getTime()),
+      token: claimed.token,
+      node: options.node,
+    });
+  }
+
+  function whenIdle(): Promise<void> {
+    if (active.heavy + active.light === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      onIdle = resolve;
+    });
+  }
+
+  function abortAll(reason: AbortReason): void {
+    for (const run of runs.values()) abortRun(run, reason);
+  }
+
+  return {
+    name: 'worker-pool',
+    runs,
+    wake: () => work.wake(),
+    pause(paused) {
+      isPaused = paused;
+      if (!paused) work.wake();
+    },
+    abortAll,
+    places: () => ({
+      workers: size.heavy,
+      workersFree: Math.max(0, size.heavy - active.heavy),
+      inFlight: size.light,
+      inFlightFree: Math.max(0, size.light - active.light),
+    }),
+    start: () => loop.start(),
+    async drain(timeoutMs) {
+      await loop.stop();
+      let timer: NodeJS.Timeout | undefined;
+      const overdue = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, timeoutMs);
+      });
+      await Promise.race([whenIdle(), overdue]);
+      clearTimeout(timer);
+    },
+    async stop() {
+      await loop.stop();
+      abortAll('shutdown');
+      await whenIdle();
+    },
+  };
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
