@@ -1,0 +1,12 @@
+// The plugin docs: writes what is known of code as Markdown that people like to read.
+import { definePlugin } from 'cronwright/plugin';
+import { generate } from './generate.ts';
+import { index } from './write-index.ts';
+
+export default definePlugin({
+  name: 'docs',
+  version: '1.0.0',
+  apiVersion: 1,
+  description: 'Documents: a Markdown page for every module, and an index',
+  steps: { generate, index },
+});
