@@ -14,7 +14,7 @@ export async function schema(
     printJson(context, settingsJsonSchema());
     return exitCodes.done;
   }
-  const { loadStepTypes, readSettings } = await import('./read-settings.ts');
+  const { loadStepTypes, readSettings } = await import('./load-config.ts');
   const { registry, problems } = await loadStepTypes(await readSettings(context, options));
   for (const problem of problems) printNote(context, context.stderr.colors.yellow(problemLine(problem)));
   printJson(context, pipelineJsonSchema(registry));

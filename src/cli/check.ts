@@ -1,0 +1,72 @@
+// `cronwright check`: every problem of the configuration, with file, line and column.
+import { join, relative } from 'node:path';
+import { findConfigDir } from '../config/load-settings.ts';
+import { CronwrightError, type Problem } from '../domain/errors.ts';
+import { checkConfig } from '../foresight/check.ts';
+import type { CliContext } from './cli-context.ts';
+import { type ExitCode, exitCodes } from './exit-code.ts';
+import { loadStepTypes, readSettings } from './load-config.ts';
+import { plainText } from './plain-text.ts';
+import { printJson, printLine } from './print.ts';
+import { problemLine } from './report-error.ts';
+
+export async function check(context: CliContext, options: { config?: string; json?: boolean }): Promise<ExitCode> {
+  const where = { env: context.env, workingDir: context.cwd, flags: { config: options.config } };
+  const configDir = findConfigDir(where);
+  const { registry, problems } = await loadStepTypes({ configDir, plugins: await listedPlugins(context, options) });
+  const checked = await checkConfig({ ...where, catalogue: registry });
+  const place = (problem: Problem): Problem => fromHere(context, configDir, problem);
+  const result = {
+    ok: checked.ok && problems.length === 0,
+    config: configDir,
+    pipelines: checked.pipelines,
+    schedules: checked.schedules,
+    problems: [...problems, ...checked.problems].map(place),
+    warnings: checked.warnings.map(place),
+  };
+  if (options.json) printJson(context, result);
+  else printResult(context, result);
+  return result.ok ? exitCodes.done : exitCodes.wrongUsage;
+}
+
+/** Those of settings that are wrong are not known; that they are wrong is told by the check itself. */
+async function listedPlugins(context: CliContext, options: { config?: string }): Promise<readonly string[]> {
+  try {
+    return (await readSettings(context, options)).plugins;
+  } catch (error) {
+    if (error instanceof CronwrightError && error.code === 'invalid_config') return [];
+    throw error;
+  }
+}
+
+/** With the file as a path that an editor can open from here. */
+function fromHere(context: CliContext, configDir: string, problem: Problem): Problem {
+  if (problem.file === undefined) return problem;
+  const absolute = join(configDir, problem.file);
+  const path = relative(context.cwd, absolute);
+  return { ...problem, file: path.startsWith('..') ? absolute : path };
+}
+
+interface CheckResult {
+  config: string;
+  pipelines: number;
+  schedules: number;
+  problems: readonly Problem[];
+  warnings: readonly Problem[];
+}
+
+function printResult(context: CliContext, result: CheckResult): void {
+  const { red, yellow, green } = context.stdout.colors;
+  for (const problem of result.problems) printLine(context, plainText(problemLine(problem)));
+  for (const warning of result.warnings) printLine(context, `${yellow('warning:')} ${plainText(problemLine(warning))}`);
+  const { problems, warnings, pipelines, schedules } = result;
+  if (problems.length + warnings.length > 0) printLine(context);
+  const found = [count(problems.length, 'problem'), count(warnings.length, 'warning')].join(', ');
+  const paint = problems.length > 0 ? red : warnings.length > 0 ? yellow : green;
+  const sound = `${count(pipelines, 'pipeline')} and ${count(schedules, 'schedule')} are sound`;
+  printLine(context, `${paint(found)} in ${result.config}; ${sound}.`);
+}
+
+function count(n: number, word: string): string {
+  return `${n} ${word}${n === 1 ? '' : 's'}`;
+}
