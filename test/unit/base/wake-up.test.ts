@@ -20,7 +20,7 @@ describe('a wake-up', () => {
     expect(await wakeUp.wait(1, never)).toBe(false);
   });
 
-  it('is remembered when it comes twice during one wait only as that one', async () => {
+  it('ends one wait, not the next one too', async () => {
     const wakeUp = createWakeUp();
     const wait = wakeUp.wait(60_000, never);
     wakeUp.wake();
