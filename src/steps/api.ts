@@ -104,8 +104,11 @@ export interface StepContext {
     /** The value of a secret; a missing one is a `fatal` error that names it. Values are masked in logs. */
     get(name: string): Promise<string>;
   };
-  /** A named connection from the configuration; `self` is Cronwright's own database, read-only. */
-  sql(name: string): Promise<SqlConnection>;
+  /**
+   * A named connection from the configuration; `self` is Cronwright's own database, always read-only. With `readOnly` every
+   * query runs in a read-only transaction.
+   */
+  sql(name: string, options?: { readOnly?: boolean }): Promise<SqlConnection>;
   /** Says to everyone who listens that something happened. `type` is snake_case. */
   event(type: string, data: Json): void;
   /** W3C traceparent of the step's span, for calls to others; absent where traces are off. */

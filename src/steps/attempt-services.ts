@@ -52,8 +52,8 @@ export interface AttemptServices {
   getArtifact(attempt: Attempt, id: string): Promise<{ artifact: Artifact; content: Uint8Array }>;
   /** The value of a secret of the tenant; undefined where there is none. */
   secret(attempt: Attempt, name: string): Promise<string | undefined>;
-  /** A named connection; rejects with what is configured where the name is unknown. */
-  sql(attempt: Attempt, name: string): Promise<SqlConnection>;
+  /** A named connection; rejects with what is configured where the name is unknown. `readOnly` has to be kept by the database. */
+  sql(attempt: Attempt, name: string, options: { readOnly: boolean }): Promise<SqlConnection>;
   /** Absolute path of the run's directory, made where it is missing; called on first use. */
   workspace(attempt: Attempt): string;
 }

@@ -2,4 +2,13 @@
 import type { BuiltInPlugins } from './load-plugins.ts';
 
 /** Imported when they are loaded, so that a command that needs none of them does not pay for them. */
-export const builtInPlugins: BuiltInPlugins = {};
+export const builtInPlugins: BuiltInPlugins = {
+  code: () => import('../../plugins/code/index.ts'),
+  docs: () => import('../../plugins/docs/index.ts'),
+  file: () => import('../../plugins/file/index.ts'),
+  git: () => import('../../plugins/git/index.ts'),
+  http: () => import('../../plugins/http/index.ts'),
+  shell: () => import('../../plugins/shell/index.ts'),
+  sql: () => import('../../plugins/sql/index.ts'),
+  wait: () => import('../../plugins/wait/index.ts'),
+};

@@ -90,7 +90,8 @@ export class AttemptContext implements StepContext {
     this.#services.event(this.#attempt, type, encodeOutput(data, this.#mask, 'event data').output);
   };
 
-  readonly sql: StepContext['sql'] = (name) => this.#whileRunning(() => this.#services.sql(this.#attempt, name));
+  readonly sql: StepContext['sql'] = (name, options) =>
+    this.#whileRunning(() => this.#services.sql(this.#attempt, name, { readOnly: options?.readOnly ?? false }));
 
   get checkpoint(): StepContext['checkpoint'] {
     return {

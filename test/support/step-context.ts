@@ -23,7 +23,7 @@ export interface Recorded {
 export interface Overrides extends Partial<Attempt> {
   /** Secrets that `ctx.secrets.get` finds. */
   secretValues?: Record<string, string>;
-  sql?: (name: string) => Promise<SqlConnection>;
+  sql?: (name: string, options: { readOnly: boolean }) => Promise<SqlConnection>;
   /** Absolute; a fresh folder where absent. */
   workspaceDir?: string;
   /** Absolute; a fresh folder where absent. */
@@ -138,9 +138,9 @@ export function recordingServices(
       return found;
     },
     secret: async (_attempt, name) => options.secretValues?.[name],
-    sql: async (_attempt, name) => {
+    sql: async (_attempt, name, connectionOptions) => {
       if (!options.sql) throw new Error(`there is no connection ${name}`);
-      return options.sql(name);
+      return options.sql(name, connectionOptions);
     },
     workspace: () => {
       mkdirSync(options.workspaceDir, { recursive: true });

@@ -1,0 +1,145 @@
+// Runs one program in a process group of its own, bounded in memory, and leaves none of its processes behind.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { StringDecoder } from 'node:string_decoder';
+import { StepError } from 'cronwright/plugin';
+
+export interface ProgramEnd {
+  /** null where a signal ended it. */
+  exitCode: number | null;
+  signal: NodeJS.Signals | null;
+  /** The last 64 kB. */
+  stdout: string;
+  stderr: string;
+}
+
+/** Milliseconds between TERM and KILL. */
+const killAfterMs = 2_000;
+/** Milliseconds in which what the program left running may still print; then it is killed. */
+const lingerMs = 500;
+const tailBytes = 65_536;
+
+/**
+ * Rejects with the signal's reason after an abort (TERM to the whole group, KILL after 2 s), and with a fatal
+ * ProgramNotFound where there is no such program.
+ */
+export async function runProgram(options: {
+  argv: readonly string[];
+  cwd: string;
+  env: Record<string, string>;
+  stdin: string | undefined;
+  signal: AbortSignal;
+  onOutput: (stream: 'stdout' | 'stderr', chunk: string) => void;
+}): Promise<ProgramEnd> {
+  const { argv, signal } = options;
+  signal.throwIfAborted();
+  const child = spawn(argv[0] ?? '', argv.slice(1), {
+    cwd: options.cwd,
+    env: options.env,
+    detached: true,
+    stdio: [options.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+  });
+  // A program that reads nothing closes its input: that is no failure.
+  child.stdin?.on('error', () => {}).end(options.stdin);
+  const stdout = collect(child, 'stdout', options.onOutput);
+  const stderr = collect(child, 'stderr', options.onOutput);
+
+  let killTimer: NodeJS.Timeout | undefined;
+  const onAbort = () => {
+    signalGroup(child, 'SIGTERM');
+    killTimer = setTimeout(() => signalGroup(child, 'SIGKILL'), killAfterMs);
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    const [exitCode, endedBy] = (await exitOf(child, argv[0] ?? '')) as [number | null, NodeJS.Signals | null];
+    await leaveNothingBehind(child, signal);
+    if (signal.aborted) throw signal.reason;
+    return { exitCode, signal: endedBy, stdout: stdout(), stderr: stderr() };
+  } finally {
+    clearTimeout(killTimer);
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+async function exitOf(child: ChildProcess, program: string): Promise<unknown[]> {
+  try {
+    // `once` also rejects on the event `error`: the program could not be started.
+    return await once(child, 'exit');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code !== 'ENOENT' && code !== 'EACCES') throw error;
+    const why = code === 'ENOENT' ? 'was not found' : 'may not be executed';
+    throw new StepError('fatal', `program ${program} ${why}`, { name: 'ProgramNotFound', cause: error });
+  }
+}
+
+/** What the program started in the background gets a moment to finish printing, then ends with it. */
+async function leaveNothingBehind(child: ChildProcess, signal: AbortSignal): Promise<void> {
+  const closed = Promise.all(
+    [child.stdout, child.stderr].map((stream) => stream && !stream.closed && once(stream, 'close')),
+  );
+  // After an abort its children have until the KILL; those that print nothing any more are not waited for.
+  const settled = await within(closed, signal.aborted ? killAfterMs : lingerMs);
+  signalGroup(child, 'SIGKILL');
+  if (settled) return;
+  // Who left the group may still hold the pipes: stop listening.
+  if (await within(closed, lingerMs)) return;
+  child.stdout?.destroy();
+  child.stderr?.destroy();
+}
+
+function within(promise: Promise<unknown>, ms: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), ms);
+    const done = () => {
+      clearTimeout(timer);
+      resolve(true);
+    };
+    promise.then(done, done);
+  });
+}
+
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    // ESRCH: nobody of the group lives any more.
+  }
+}
+
+/** Passes chunks on as text and keeps the tail; returns how to read it. */
+function collect(
+  child: ChildProcess,
+  stream: 'stdout' | 'stderr',
+  onOutput: (stream: 'stdout' | 'stderr', chunk: string) => void,
+): () => string {
+  const decoder = new StringDecoder('utf8');
+  let chunks: Buffer[] = [];
+  let held = 0;
+  let isCut = false;
+  child[stream]?.on('data', (chunk: Buffer) => {
+    onOutput(stream, decoder.write(chunk));
+    chunks.push(chunk);
+    held += chunk.length;
+    if (held <= 4 * tailBytes) return;
+    const tail = Buffer.concat(chunks).subarray(-tailBytes);
+    // A copy: a view would keep the whole.
+    chunks = [Buffer.from(tail)];
+    held = tail.length;
+    isCut = true;
+  });
+  return () => {
+    const all = Buffer.concat(chunks);
+    const tail = all.subarray(-tailBytes).toString('utf8');
+    return isCut || all.length > tailBytes ? fromNextBreak(tail) : tail;
+  };
+}
+
+/** Begins at a whole line, or at least a whole word: half a secret could not be masked. */
+function fromNextBreak(text: string): string {
+  const line = text.indexOf('\n');
+  if (line !== -1 && line < text.length - 1) return text.slice(line + 1);
+  const space = text.search(/\s/);
+  return space === -1 ? text : text.slice(space + 1);
+}
