@@ -1,0 +1,64 @@
+// Removes what nobody needs any more: workspaces of ended runs, old answers to idempotency keys, rows of nodes long gone.
+import { existsSync } from 'node:fs';
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import { createLoopService, type Service, sleepUnlessAborted } from '../base/service.ts';
+import { type Database, statement } from '../db/database.ts';
+import type { EventBus } from '../observe/events.ts';
+
+export interface PrunerOptions {
+  db: Database;
+  clock: Clock;
+  events: EventBus;
+  /** Folder of the runs' workspaces. */
+  workspaces: string;
+  /** How long the files of a run that did not complete are kept for a retry, in milliseconds. */
+  keepWorkspacesMs: number;
+}
+
+const everyMs = 600_000;
+
+const forgetKeys = statement(
+  'prune_idempotency_keys',
+  `delete from cronwright.idempotency_keys where created_at < now() - interval '24 hours'`,
+  { idempotent: true },
+);
+
+const forgetNodes = statement(
+  'prune_nodes',
+  `delete from cronwright.nodes n where n.beat_at < now() - interval '7 days'
+    and not exists (select 1 from cronwright.queue q where q.node = n.id and q.state = 'running')`,
+  { idempotent: true },
+);
+
+const stillLive = statement('find_live_runs', 'select run_id from cronwright.queue where run_id = any($1::uuid[])');
+
+export function createPruner(options: PrunerOptions): Service {
+  const { db, clock, events, workspaces } = options;
+
+  async function pruneWorkspaces(): Promise<void> {
+    if (!existsSync(workspaces)) return;
+    const old: string[] = [];
+    for (const name of await readdir(workspaces)) {
+      const changedMs = (await stat(join(workspaces, name))).mtimeMs;
+      if (clock.now() - changedMs > options.keepWorkspacesMs) old.push(name);
+    }
+    const ids = old.filter((name) => /^[0-9a-f-]{36}$/.test(name));
+    const live = new Set((await db.query<{ run_id: string }>(stillLive, [ids])).rows.map((row) => row.run_id));
+    for (const id of ids) if (!live.has(id)) await rm(join(workspaces, id), { recursive: true, force: true });
+  }
+
+  return createLoopService({
+    name: 'pruner',
+    async loop(signal) {
+      while (!signal.aborted) {
+        await db.query(forgetKeys);
+        await db.query(forgetNodes);
+        await pruneWorkspaces();
+        await sleepUnlessAborted(everyMs, signal);
+      }
+    },
+    onCrash: (error) => events.emit('service.crashed', { service: 'pruner', error: String(error) }),
+  });
+}

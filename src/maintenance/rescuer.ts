@@ -1,0 +1,78 @@
+// Finds runs whose worker has died and gives them back to the queue.
+import type { Clock } from '../base/clock.ts';
+import { createLoopService, type Service, sleepUnlessAborted } from '../base/service.ts';
+import type { Database } from '../db/database.ts';
+import type { EventBus } from '../observe/events.ts';
+import { admitWithin } from '../queue/admit-runs.ts';
+import { findLapsedLeases, type LapsedLease, rescueRuns } from '../queue/rescue-runs.ts';
+
+export interface RescuerOptions {
+  db: Database;
+  clock: Clock;
+  events: EventBus;
+  node: string;
+  /** Whether this node works on the run: a lapsed lease of its own that it does not know of was lost on the way. */
+  holds: (runId: string) => boolean;
+  everyMs: number;
+  leaseMs: number;
+  /** True where no other node can be alive (one process owns the database): nobody is waited for. */
+  isAlone: boolean;
+  onRescued: () => void;
+}
+
+/** Claims in a row without progress after which a run is dead. */
+const maxClaims = 3;
+const batch = 500;
+
+export function createRescuer(options: RescuerOptions): Service {
+  const { db, clock, events } = options;
+  /** When this observer first saw each node's counter at its present value, by its own monotonic clock. */
+  const seen = new Map<string, { beat: number | null; since: number }>();
+
+  function isDead(lease: LapsedLease): boolean {
+    if (lease.node === options.node) return !options.holds(lease.runId);
+    if (options.isAlone || lease.nodeStopped || lease.node === null) return true;
+    const known = seen.get(lease.node);
+    if (known === undefined || known.beat !== lease.nodeBeat) {
+      seen.set(lease.node, { beat: lease.nodeBeat, since: clock.monotonic() });
+      return false;
+    }
+    return clock.monotonic() - known.since >= options.leaseMs;
+  }
+
+  async function rescueDead(): Promise<void> {
+    const lapsed = await findLapsedLeases(db, batch);
+    const dead = lapsed.filter(isDead);
+    if (dead.length === 0) return;
+    const result = await db.transaction(
+      async (tx) => {
+        const rescued = await rescueRuns(tx, dead, { node: options.node, maxClaims });
+        await admitWithin(tx, rescued.freed);
+        return rescued;
+      },
+      { idempotent: true },
+    );
+    const tenants = new Map(dead.map((lease) => [lease.runId, lease]));
+    for (const [ids, deadLetter] of [
+      [result.rescued, false],
+      [result.deadLettered, true],
+    ] as const) {
+      for (const runId of ids) {
+        const lease = tenants.get(runId);
+        events.emit('run.rescued', { runId, tenant: lease?.tenant ?? '', node: lease?.node ?? '', deadLetter });
+      }
+    }
+    if (result.rescued.length > 0 || result.freed.length > 0) options.onRescued();
+  }
+
+  return createLoopService({
+    name: 'rescuer',
+    async loop(signal) {
+      while (!signal.aborted) {
+        await rescueDead();
+        await sleepUnlessAborted(options.everyMs, signal);
+      }
+    },
+    onCrash: (error) => events.emit('service.crashed', { service: 'rescuer', error: String(error) }),
+  });
+}

@@ -1,0 +1,126 @@
+// The scheduler: sleeps until the next schedule is due, decides what is due and commits it. Every node has one; none is special.
+import type { Clock } from '../base/clock.ts';
+import { createLoopService, type Service, sleepUnlessAborted } from '../base/service.ts';
+import { createWakeUp } from '../base/wake-up.ts';
+import type { Database } from '../db/database.ts';
+import type { NewRun } from '../domain/new-run.ts';
+import type { PipelineCatalog } from '../domain/pipeline-catalog.ts';
+import type { EventBus } from '../observe/events.ts';
+import { admitRuns } from '../queue/admit-runs.ts';
+import { type CommittedDue, commitDue } from '../queue/commit-due.ts';
+import { type DueScheduleRow, findDueSchedules, nextDueSchedule } from '../queue/find-due-schedules.ts';
+import { replaceRuns } from '../queue/replace-runs.ts';
+import { rewindSchedules } from '../queue/rewind-schedules.ts';
+import { createClockWatch } from './clock-watch.ts';
+import { type DueBatch, decideBatch } from './decide-batch.ts';
+
+export interface SchedulerOptions {
+  db: Database;
+  clock: Clock;
+  catalog: PipelineCatalog;
+  events: EventBus;
+  /** Something was enqueued. */
+  onEnqueued: () => void;
+}
+
+export interface Scheduler extends Service {
+  /** A schedule changed. */
+  wake(): void;
+}
+
+/** Schedules decided in one transaction. */
+const batchSize = 1_000;
+const longestSleepMs = 60_000;
+/** A clock that went back by more than this has its cursors brought back. */
+const rewindBeyondMs = 300_000;
+
+export function createScheduler(options: SchedulerOptions): Scheduler {
+  const { db, clock, events } = options;
+  const changed = createWakeUp();
+  const watch = createClockWatch({ clock, events });
+  const loop = createLoopService({
+    name: 'scheduler',
+    async loop(signal) {
+      while (!signal.aborted) {
+        const { nowMs, nextMs } = await nextDueSchedule(db);
+        await followClock(nowMs, signal);
+        const waitMs = nextMs === undefined ? longestSleepMs : nextMs - nowMs;
+        if (waitMs > 0) await changed.wait(Math.min(Math.ceil(waitMs), longestSleepMs), signal);
+        if (signal.aborted) return;
+        events.emit('scheduler.ticked', { at: clock.now(), due: await commitAllDue(signal) });
+      }
+    },
+    onCrash: (error) => events.emit('service.crashed', { service: 'scheduler', error: String(error) }),
+  });
+
+  /** Where the database's clock jumps ahead, the system may have slept: other things settle first. */
+  async function followClock(nowMs: number, signal: AbortSignal): Promise<void> {
+    const jump = watch.observe(nowMs);
+    if (jump.kind === 'back') await rewindSchedules(db, rewindBeyondMs);
+    if (jump.kind === 'ahead') await sleepUnlessAborted(jump.holdMs, signal);
+  }
+
+  async function commitAllDue(signal: AbortSignal): Promise<number> {
+    let total = 0;
+    while (!signal.aborted) {
+      const rows = await findDueSchedules(db, batchSize);
+      if (rows.length === 0) return total;
+      total += rows.length;
+      await commitBatch(rows);
+      if (rows.length < batchSize) return total;
+    }
+    return total;
+  }
+
+  async function commitBatch(rows: readonly DueScheduleRow[]): Promise<void> {
+    const nowMs = rows[0]?.nowMs ?? clock.now();
+    const batch = decideBatch(rows, nowMs, options.catalog);
+    const committed = await commitDue(db, batch);
+    const enqueued = batch.runs.filter((run) => committed.enqueued.has(run.id));
+    if (enqueued.length > 0) options.onEnqueued();
+    await replaceRuns(
+      db,
+      batch.replacements.filter((one) => committed.enqueued.has(one.newest)),
+    );
+    const admitted = await admitRuns(db, contestedKeys(rows, enqueued));
+    if (admitted.length > 0 || batch.replacements.length > 0) options.onEnqueued();
+    tell(batch, committed, enqueued, nowMs);
+  }
+
+  function tell(batch: DueBatch, committed: CommittedDue, enqueued: readonly NewRun[], nowMs: number): void {
+    for (const run of enqueued) {
+      const { tenant, pipeline, origin, queue } = run;
+      const schedule = run.schedule ?? '';
+      const nominalAt = run.nominalAt?.getTime() ?? nowMs;
+      events.emit('schedule.due', { schedule, tenant, nominalAt, lagMs: Math.max(0, nowMs - nominalAt) });
+      events.emit('run.enqueued', { runId: run.id, tenant, pipeline, origin, schedule, queue });
+    }
+    for (const range of batch.ranges) {
+      if (!committed.moved.has(`${range.tenant}/${range.schedule}`)) continue;
+      const { schedule, tenant, outcome, count, reason } = range;
+      events.emit('schedule.skipped', { schedule, tenant, outcome, count, reason });
+    }
+    for (const broken of batch.broken) events.emit('schedule.broken', broken);
+    for (const move of batch.moves) {
+      if (!committed.moved.has(`${move.tenant}/${move.schedule}`)) continue;
+      const { tenant, schedule } = move;
+      events.emit('schedule.next', { schedule, tenant, nextAt: move.nextAt?.getTime() ?? null });
+    }
+  }
+
+  return { name: 'scheduler', wake: () => changed.wake(), start: () => loop.start(), stop: () => loop.stop() };
+}
+
+/** A run that needs its schedule's slot alone has taken it in the commit, unless another run of the schedule holds it. */
+function contestedKeys(rows: readonly DueScheduleRow[], runs: readonly NewRun[]): { tenant: string; key: string }[] {
+  const busy = new Set(rows.filter((row) => row.liveRuns > 0).map((row) => `${row.tenant}/${row.id}`));
+  const keys = new Map<string, { tenant: string; key: string }>();
+  for (const { tenant, schedule, limits } of runs) {
+    if (limits.length === 0 || (limits.length === 1 && schedule !== null && !busy.has(`${tenant}/${schedule}`)))
+      continue;
+    // A run waits in one line at a time, first in that of its first key.
+    const key = limits[0];
+    if (key !== undefined) keys.set(`${tenant} ${key}`, { tenant, key });
+  }
+  return [...keys.values()];
+}
