@@ -3,7 +3,6 @@ import { Cron } from 'croner';
 import { type BitSet, countBits, hasBit } from './bit-set.ts';
 import { daysOfMonthMask, isLeapYear, weekdayOf } from './calendar-days.ts';
 import type { DayRule } from './parse-cron.ts';
-import type { ParsedField } from './parse-field.ts';
 import { RecentCache } from './recent-cache.ts';
 
 const MONTHS_OF_A_YEAR = 12;
@@ -68,24 +67,20 @@ const tables = new RecentCache<string, DayTable>(500);
 
 /** The table of a rule, shared by all schedules with the same day fields. */
 export function dayTableOf(rule: DayRule): DayTable {
-  return tables.getOrMake(keyOf(rule), () => new DayTable(rule));
+  return tables.getOrMake(
+    `${rule.daysOfMonth.normalized} ${rule.weekdays.normalized} ${rule.both}`,
+    () => new DayTable(rule),
+  );
 }
 
-function keyOf({ daysOfMonth, weekdays, both }: DayRule): string {
-  return `${textOf(daysOfMonth)} ${textOf(weekdays)} ${both}`;
-}
-
-/** Values are written out, never `*`: the star's meaning is already in `both`, which croner is told separately. */
-function textOf({ values, extras }: ParsedField): string {
-  return [...values, ...extras].join(',');
-}
-
-/** croner refuses `LW` in a list; either-or over the whole makes two questions of it. */
+/**
+ * Values are written out, never `*`: the star's meaning is already in `both`, which croner is told separately.
+ * croner refuses `LW` in a list; either-or over the whole makes two questions of it.
+ */
 function patternsOf({ daysOfMonth, weekdays }: DayRule): string[] {
-  const lists = textOf(daysOfMonth).includes(',LW')
-    ? [textOf(daysOfMonth).replace(',LW', ''), 'LW']
-    : [textOf(daysOfMonth)];
-  return lists.map((list) => `0 0 0 ${list} * ${textOf(weekdays)}`);
+  const list = daysOfMonth.normalized;
+  const lists = list.includes(',LW') ? [list.replace(',LW', ''), 'LW'] : [list];
+  return lists.map((days) => `0 0 0 ${days} * ${weekdays.normalized}`);
 }
 
 function askCroner(rule: DayRule, year: number, month: number): number {

@@ -36,6 +36,8 @@ export interface ParsedField {
   readonly startsWithStar: boolean;
   /** Every value of the field is allowed. */
   readonly full: boolean;
+  /** Values and extras as a list of plain items: the same for every way to write them. */
+  readonly normalized: string;
 }
 
 /** Where a piece of text stands in the expression, and what it is part of. */
@@ -88,11 +90,14 @@ function parseItems(
     }
     itemColumn += item.length + 1;
   }
+  const sortedValues = [...values].sort((a, b) => a - b);
+  const sortedExtras = [...extras].sort();
   return {
-    values: [...values].sort((a, b) => a - b),
-    extras: [...extras].sort(),
+    values: sortedValues,
+    extras: sortedExtras,
     startsWithStar: text.startsWith('*') || text === '?',
     full: values.size === spec.max - spec.min + 1,
+    normalized: [...sortedValues, ...sortedExtras].join(','),
   };
 }
 
