@@ -6,8 +6,12 @@ const alias = { 'cronwright/plugin': fileURLToPath(new URL('./src/steps/api.ts',
 
 export default defineConfig({
   test: {
+    reporters: ['default', './test/support/closing-line.ts'],
     projects: [
-      { resolve: { alias }, test: { name: 'unit', include: ['test/unit/**/*.test.ts', 'test/config/**/*.test.ts'], testTimeout: 20_000 } },
+      {
+        resolve: { alias },
+        test: { name: 'unit', include: ['test/unit/**/*.test.ts', 'test/config/**/*.test.ts'], testTimeout: 20_000 },
+      },
       {
         resolve: { alias },
         test: {

@@ -1,0 +1,52 @@
+// What /metrics renders, checked by Prometheus' own linter where it is installed (Debian: the package `prometheus`).
+import { execFileSync, spawnSync } from 'node:child_process';
+import { describe, expect, it } from 'vitest';
+import { createEventBus } from '../../src/observe/events.ts';
+import { createMetrics } from '../../src/observe/metrics.ts';
+
+const found = spawnSync('promtool', ['--version'], { encoding: 'utf8' }).status === 0;
+if (!found) console.warn('SKIPPED: promtool is not installed, so `promtool check metrics` was not run on /metrics');
+
+/** Every metric with at least one series, as a daemon that has seen everything renders it. */
+async function renderEverything(): Promise<string> {
+  const events = createEventBus((_name, error) => {
+    throw error;
+  });
+  const metrics = createMetrics({ events, version: '0.1.0', database: 'pglite' });
+  const run = { runId: 'r', tenant: 'default', pipeline: 'repo-docs' };
+  const step = { ...run, step: 'fetch', stepType: 'git.checkout', attempt: 1 };
+  events.emit('run.claimed', { ...run, waitMs: 2, token: 1, node: 'n' });
+  events.emit('run.finished', { ...run, origin: 'api', state: 'completed', result: 'success', durationMs: 1_234 });
+  events.emit('run.lease_lost', run);
+  events.emit('run.rescued', { ...run, node: 'n', deadLetter: false });
+  events.emit('step.finished', { ...step, result: 'success', durationMs: 12 });
+  events.emit('step.retried', { ...step, class: 'transient', delayMs: 1_000, error: 'ECONNRESET' });
+  events.emit('schedule.due', { tenant: 'default', schedule: 'repo-docs.nightly', nominalAt: 0, lagMs: 4 });
+  events.emit('schedule.skipped', {
+    tenant: 'default',
+    schedule: 'repo-docs.nightly',
+    outcome: 'skipped_overlap',
+    count: 1,
+    reason: 'the run before it is live',
+  });
+  events.emit('scheduler.ticked', { at: 1_764_000_000_000, due: 1 });
+  events.emit('db.query', { operation: 'claim_runs', seconds: 0.002, ok: true });
+  events.emit('http.served', { route: '/api/v1/runs', method: 'GET', status: 200, seconds: 0.004 });
+  metrics.setQueueDepth([{ queue: 'default', state: 'pending', count: 3 }]);
+  metrics.setDeadLetters(1);
+  metrics.setScheduleNextFires([{ tenant: 'default', schedule: 'repo-docs.nightly', nextAt: 1_764_000_000_000 }]);
+  return (await metrics.render()).body;
+}
+
+describe('promtool check metrics', () => {
+  it.skipIf(!found)('finds nothing to say about everything that is rendered', async () => {
+    const body = await renderEverything();
+    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: body, encoding: 'utf8' });
+    expect({ status, said: stdout + stderr }).toEqual({ status: 0, said: '' });
+  });
+
+  it.skipIf(!found)('does find what is wrong', () => {
+    const wrong = '# TYPE cronwright_runs counter\ncronwright_runs 1\n';
+    expect(() => execFileSync('promtool', ['check', 'metrics'], { input: wrong, stdio: 'pipe' })).toThrow();
+  });
+});
