@@ -1,4 +1,7 @@
 // What a daemon's API answers: the views of reads as JSON carries them, so that a change there is a type error here.
+import type { CancelledRun } from '../control/cancel-run.ts';
+import type { RetriedRun } from '../control/retry-run.ts';
+import type { StartedRun } from '../control/start-run.ts';
 import type { RunDetail } from '../reads/get-run.ts';
 import type { NodeView } from '../reads/list-nodes.ts';
 import type { ScheduleView } from '../reads/list-schedules.ts';
@@ -34,11 +37,6 @@ export type NodeAnswer = AsJson<NodeView>;
 export type QueueAnswer = AsJson<QueueStatusView>;
 export type OccurrencesAnswer = AsJson<OccurrencePage>;
 export type ScheduleAnswer = AsJson<ScheduleView>;
-
-/** What a verb (cancel, retry, trigger) answers. */
-export interface VerbAnswer {
-  id?: string;
-  run_id?: string;
-  state?: string;
-  requested?: string;
-}
+export type CancelAnswer = AsJson<CancelledRun>;
+export type RetryAnswer = AsJson<RetriedRun>;
+export type StartAnswer = AsJson<StartedRun>;

@@ -1,5 +1,5 @@
 // `cronwright cancel`: asks for the end of a run.
-import type { VerbAnswer } from './answers.ts';
+import type { CancelAnswer } from './answers.ts';
 import type { CliContext } from './cli-context.ts';
 import { connect, type DaemonOptions } from './connect.ts';
 import { segment } from './daemon-client.ts';
@@ -15,9 +15,9 @@ export async function cancel(
   const daemon = connect(context, options);
   const id = await findRunId(daemon, text);
   const body = options.reason === undefined ? {} : { reason: options.reason };
-  const answer = await daemon.post<VerbAnswer>(`/runs/${segment(id)}/cancel`, body);
+  const answer = await daemon.post<CancelAnswer>(`/runs/${segment(id)}/cancel`, body);
   if (options.json) printJson(context, answer);
   else if (answer.requested) printLine(context, `${id}: cancel requested; it ends within seconds.`);
-  else printLine(context, `${id}: ${answer.state ?? 'cancelled'}.`);
+  else printLine(context, `${id}: ${answer.state}.`);
   return exitCodes.done;
 }

@@ -125,11 +125,12 @@ function refusal(base: string, status: number, text: string): CronwrightError {
   const problem = readProblem(text);
   const title = typeof problem.title === 'string' ? problem.title : `HTTP ${status}`;
   const detail = typeof problem.detail === 'string' ? problem.detail : undefined;
-  const { title: _title, detail: _detail, code, problems, type: _type, instance: _instance, ...facts } = problem;
+  const { title: _title, detail: _detail, code: _code, problems, type: _type, instance: _instance, ...facts } = problem;
   const hint = status === 401 ? 'give the token of the daemon with --token or CRONWRIGHT_TOKEN' : undefined;
   const message =
     detail === undefined ? `${title} (from ${base})` : startsAlike(detail, title) ? detail : `${title}: ${detail}`;
-  return new CronwrightError(typeof code === 'string' ? (code as ErrorCode) : codeOfStatus(status), message, {
+  // Not the daemon's word for the code where the fault is its own: exit code 2 is for what was written here.
+  return new CronwrightError(codeOfStatus(status), message, {
     problems: Array.isArray(problems) ? (problems as Problem[]) : [],
     details: { ...facts, status, ...(hint === undefined ? {} : { hint }) },
   });

@@ -66,7 +66,6 @@ function declareCancelAndRetry(program: Command, context: CliContext, finish: Fi
   withDaemon(program.command('retry'))
     .description('retry an ended run from the step that failed, as a new run')
     .argument('<run>', runArgument)
-    .option('--reason <text>', 'kept in its history')
     .action(async (run, options) => finish(await (await import('./retry.ts')).retry(context, run, options)));
 }
 

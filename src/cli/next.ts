@@ -43,7 +43,8 @@ export async function next(context: CliContext, words: readonly string[], option
   const schedule = compile(question);
   const occurrences = schedule.next(from, options.count ?? 5);
   if (options.json) {
-    printJson(context, { occurrences: occurrences.map(({ at }) => at.toISOString()) });
+    const { showInstant } = await import('../foresight/next.ts');
+    printJson(context, { occurrences: occurrences.map(({ at }) => showInstant(at)) });
     return exitCodes.done;
   }
   await printHeading(context, question, schedule);

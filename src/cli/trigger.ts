@@ -1,6 +1,6 @@
 // `cronwright trigger`: starts a run now, of a schedule or of a pipeline.
 import type { InputDefinition } from '../domain/pipeline.ts';
-import type { VerbAnswer } from './answers.ts';
+import type { StartAnswer } from './answers.ts';
 import type { CliContext } from './cli-context.ts';
 import { connect, type DaemonOptions } from './connect.ts';
 import { type DaemonClient, segment } from './daemon-client.ts';
@@ -26,7 +26,7 @@ export async function trigger(context: CliContext, id: string, options: TriggerO
     schedule === undefined
       ? await startPipeline(daemon, id, inputs, options)
       : await triggerSchedule(daemon, id, inputs, options);
-  const runId = answer.id ?? answer.run_id ?? '';
+  const runId = answer.id;
   if (!options.follow) {
     if (options.json) printJson(context, answer);
     else printLine(context, `${runId}: started; see \`cronwright show ${runId}\`.`);
@@ -57,10 +57,10 @@ function startPipeline(
   id: string,
   inputs: Record<string, unknown> | undefined,
   options: TriggerOptions,
-): Promise<VerbAnswer> {
+): Promise<StartAnswer> {
   if (options.force)
     throw wrongOption('--force', id, 'a schedule (pipeline.schedule); a pipeline has no overlap policy');
-  return daemon.post<VerbAnswer>(`/pipelines/${segment(id)}/runs`, {
+  return daemon.post<StartAnswer>(`/pipelines/${segment(id)}/runs`, {
     ...(inputs === undefined ? {} : { inputs }),
     ...(options.priority === undefined ? {} : { priority: options.priority }),
     ...(options.dryRun ? { dry_run: true } : {}),
@@ -72,11 +72,11 @@ function triggerSchedule(
   id: string,
   inputs: Record<string, unknown> | undefined,
   options: TriggerOptions,
-): Promise<VerbAnswer> {
+): Promise<StartAnswer> {
   if (options.priority !== undefined)
     throw wrongOption('--priority', id, 'a pipeline; a schedule has its own priority');
   if (options.dryRun) throw wrongOption('--dry-run', id, 'a pipeline');
-  return daemon.post<VerbAnswer>(`/schedules/${segment(id)}/trigger`, {
+  return daemon.post<StartAnswer>(`/schedules/${segment(id)}/trigger`, {
     ...(inputs === undefined ? {} : { inputs }),
     ...(options.force ? { force: true } : {}),
   });

@@ -1,5 +1,6 @@
 // Looks at the address a daemon would listen on: free, taken by a daemon, or taken by somebody else.
 import { createServer } from 'node:net';
+import { isLoopbackName } from '../../http/access.ts';
 import type { Finding } from './finding.ts';
 
 export async function checkPort(host: string, port: number): Promise<Finding> {
@@ -35,9 +36,8 @@ async function daemonAnswers(host: string, port: number): Promise<boolean> {
 
 /** Without a token nobody but this machine may reach a daemon, so it refuses to listen elsewhere. */
 export function checkAccess(host: string, token: string | undefined): Finding {
-  const loopback = host === 'localhost' || host === '::1' || /^127\./.test(host);
   if (token !== undefined) return { check: 'access', status: 'ok', detail: 'a token is set' };
-  if (loopback) return { check: 'access', status: 'ok', detail: 'this machine only; no token is set' };
+  if (isLoopbackName(host)) return { check: 'access', status: 'ok', detail: 'this machine only; no token is set' };
   const hint = 'set CRONWRIGHT_TOKEN, or listen on 127.0.0.1';
   return { check: 'access', status: 'fail', detail: `${host} without a token: a daemon refuses to start`, hint };
 }
