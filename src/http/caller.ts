@@ -1,0 +1,44 @@
+// Who asks, as the headers of a request say.
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Caller } from '../control/start-run.ts';
+import { CronwrightError } from '../domain/errors.ts';
+
+const origins = ['api', 'cli', 'webhook'] as const;
+const tenantPattern = /^[a-z0-9][a-z0-9_-]{0,62}$/;
+const traceparentPattern = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
+const printable = /^[\x20-\x7e]{1,200}$/;
+
+/** Throws `invalid_input` naming the header that is wrong. */
+export function readCaller(headers: IncomingHttpHeaders): Caller {
+  const tenant = headerOf(headers, 'cronwright-tenant') ?? 'default';
+  if (!tenantPattern.test(tenant)) throw wrongHeader('Cronwright-Tenant', tenant, tenantPattern.source);
+  const actor = headerOf(headers, 'cronwright-actor') ?? 'api';
+  if (!printable.test(actor)) throw wrongHeader('Cronwright-Actor', actor, '1 to 200 printable characters');
+  const origin = headerOf(headers, 'cronwright-origin') ?? 'api';
+  const known = origins.find((one) => one === origin);
+  if (!known) throw wrongHeader('Cronwright-Origin', origin, origins.join(', '));
+  const idempotencyKey = headerOf(headers, 'idempotency-key');
+  if (idempotencyKey !== undefined && !printable.test(idempotencyKey)) {
+    throw wrongHeader('Idempotency-Key', idempotencyKey, '1 to 200 printable characters');
+  }
+  // A trace that cannot be read is no reason to refuse work.
+  const traceparent = headerOf(headers, 'traceparent');
+  return {
+    tenant,
+    actor,
+    origin: known,
+    idempotencyKey,
+    traceparent: traceparent !== undefined && traceparentPattern.test(traceparent) ? traceparent : undefined,
+  };
+}
+
+function headerOf(headers: IncomingHttpHeaders, name: string): string | undefined {
+  const value = headers[name];
+  return typeof value === 'string' ? value : undefined;
+}
+
+function wrongHeader(name: string, got: string, expected: string): CronwrightError {
+  return new CronwrightError('invalid_input', `the header ${name} is "${got}", expected ${expected}`, {
+    problems: [{ path: `header.${name}`, message: 'wrong value', got, expected }],
+  });
+}

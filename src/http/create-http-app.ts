@@ -1,0 +1,124 @@
+// All routes in one table: the API, its description, the open endpoints and the pages.
+import type { IncomingMessage } from 'node:http';
+import { type Context, Hono } from 'hono';
+import { errorMessage } from '../domain/errors.ts';
+import type { Access } from './access.ts';
+import type { HttpContext } from './http-context.ts';
+import { createOpenApiDocument } from './openapi.ts';
+import { mountPages } from './pages/mount-pages.ts';
+import { isFault, methodNotAllowed, notFound, problemResponse, toProblem } from './problem.ts';
+import { jsonResponse, textResponse } from './response.ts';
+import type { Route, RouteServer } from './route.ts';
+import { cronRoutes } from './routes/cron-routes.ts';
+import { pipelineRoutes } from './routes/pipeline-routes.ts';
+import { queueRoutes } from './routes/queue-routes.ts';
+import { runRoutes } from './routes/run-routes.ts';
+import { scheduleRoutes } from './routes/schedule-routes.ts';
+
+/** What a request carries through the app: Node's own message, and the route it met, for the event of its end. */
+export interface Served {
+  incoming: IncomingMessage;
+  route: string;
+}
+
+export interface HttpAppOptions extends RouteServer {
+  access: Access;
+}
+
+export type HttpEnv = { Bindings: Served };
+export type HttpHandler = (c: Context<HttpEnv>) => Promise<Response> | Response;
+
+/** Registers a handler under a path such as `/runs/{id}`. */
+export type Mount = (method: 'GET' | 'POST', path: string, handler: HttpHandler) => void;
+
+export const apiRoutes: readonly Route[] = [
+  ...pipelineRoutes,
+  ...runRoutes,
+  ...scheduleRoutes,
+  ...queueRoutes,
+  ...cronRoutes,
+];
+
+export function createHttpApp(options: HttpAppOptions): Hono<HttpEnv> {
+  const { context, access } = options;
+  const app = new Hono<HttpEnv>();
+  const table = new Map<string, string[]>();
+
+  const mount: Mount = (method, path, handler) => {
+    table.set(path, [...(table.get(path) ?? []), method]);
+    app.on(method, path.replace(/\{(\w+)\}/g, ':$1'), async (c) => {
+      c.env.route = path;
+      try {
+        access.check({ method: c.req.method, path: c.req.path, headers: c.env.incoming.headers });
+        return await handler(c);
+      } catch (error) {
+        return answerError(context, error, c.req.path);
+      }
+    });
+  };
+
+  for (const route of apiRoutes) mountRoute(mount, route, options);
+  mountOpenEndpoints(mount, context);
+  mountPages(mount, options);
+  app.notFound((c) => {
+    try {
+      access.check({ method: c.req.method, path: c.req.path, headers: c.env.incoming.headers });
+    } catch (error) {
+      return answerError(context, error, c.req.path);
+    }
+    const allow = methodsOf(table, c.req.path);
+    if (allow.length === 0) return problemResponse(notFound(c.req.path));
+    return problemResponse(methodNotAllowed(c.req.path, c.req.method, allow));
+  });
+  app.onError((error, c) => answerError(context, error, c.req.path));
+  return app;
+}
+
+function mountRoute(mount: Mount, route: Route, server: RouteServer): void {
+  mount(route.method, route.path, (c) =>
+    route.serve(server, {
+      incoming: c.env.incoming,
+      params: c.req.param() as Record<string, string>,
+      query: route.query ? new URL(c.req.url).searchParams : noQuery,
+    }),
+  );
+}
+
+const noQuery = new URLSearchParams();
+
+function mountOpenEndpoints(mount: Mount, context: HttpContext): void {
+  const { node, clock } = context;
+  mount('GET', '/healthz', () => {
+    const uptimeSeconds = Math.max(0, Math.round((clock.now() - node.startedAt.getTime()) / 1_000));
+    return jsonResponse({ status: 'ok', node: node.name, version: node.version, uptime_seconds: uptimeSeconds });
+  });
+  mount('GET', '/readyz', async () => {
+    const { ready, checks } = await context.readiness();
+    return jsonResponse({ ready, checks }, ready ? 200 : 503);
+  });
+  mount('GET', '/metrics', async () => {
+    const { contentType, body } = await context.renderMetrics();
+    return textResponse(body, contentType);
+  });
+  let document: unknown;
+  mount('GET', '/api/openapi.json', () => {
+    document ??= createOpenApiDocument(apiRoutes, node.version);
+    return jsonResponse(document);
+  });
+}
+
+function answerError(context: HttpContext, error: unknown, path: string): Response {
+  if (isFault(error)) {
+    context.events.emit('service.crashed', { service: 'http', error: `${path}: ${errorMessage(error)}` });
+  }
+  return problemResponse(toProblem(error, path));
+}
+
+/** The methods that a path is known for; none where it is not known. */
+function methodsOf(table: ReadonlyMap<string, string[]>, path: string): string[] {
+  for (const [pattern, methods] of table) {
+    const expression = pattern.replace(/[.*+?^$()|[\]\\]/g, '\\$&').replace(/\{\w+\}/g, '[^/]+');
+    if (new RegExp(`^${expression}$`).test(path)) return methods.includes('GET') ? [...methods, 'HEAD'] : methods;
+  }
+  return [];
+}

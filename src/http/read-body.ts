@@ -1,0 +1,61 @@
+// Reads a request's body: at most so many bytes, only what the route takes, and errors that say where.
+import { isUtf8 } from 'node:buffer';
+import type { IncomingMessage } from 'node:http';
+import { CronwrightError } from '../domain/errors.ts';
+import { findJsonError } from './find-json-error.ts';
+
+/** An empty body is undefined. Throws `unsupported_media_type`, `too_large`, `invalid_input`. */
+export async function readJson(incoming: IncomingMessage, limit: number): Promise<unknown> {
+  requireContentType(incoming, 'application/json');
+  const text = await readText(incoming, limit);
+  if (text.trim() === '') return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    const { offset, line, column } = findJsonError(text);
+    throw new CronwrightError('invalid_input', `the body is not JSON at line ${line}, column ${column}`, {
+      problems: [{ path: 'body', line, column, message: 'not JSON', got: excerpt(text, offset), expected: 'JSON' }],
+    });
+  }
+}
+
+/** A browser's form. Throws `unsupported_media_type`, `too_large`, `invalid_input`. */
+export async function readForm(incoming: IncomingMessage, limit: number): Promise<URLSearchParams> {
+  requireContentType(incoming, 'application/x-www-form-urlencoded');
+  return new URLSearchParams(await readText(incoming, limit));
+}
+
+function requireContentType(incoming: IncomingMessage, expected: string): void {
+  const given = incoming.headers['content-type'];
+  if (given?.split(';', 1)[0]?.trim().toLowerCase() === expected) return;
+  throw new CronwrightError(
+    'unsupported_media_type',
+    `the content type is ${given === undefined ? 'missing' : `"${given}"`}, expected "${expected}"`,
+  );
+}
+
+async function readText(incoming: IncomingMessage, limit: number): Promise<string> {
+  const announced = Number(incoming.headers['content-length'] ?? 0);
+  if (announced > limit) throw tooLarge(limit);
+  const chunks: Buffer[] = [];
+  let size = 0;
+  // The stream is left as it is where the body is too long: the server ends it after the answer.
+  for await (const chunk of incoming.iterator({ destroyOnReturn: false })) {
+    const bytes = chunk as Buffer;
+    size += bytes.byteLength;
+    if (size > limit) throw tooLarge(limit);
+    chunks.push(bytes);
+  }
+  const whole = chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
+  if (whole === undefined) return '';
+  if (!isUtf8(whole)) throw new CronwrightError('invalid_input', 'the body is not UTF-8');
+  return whole.toString();
+}
+
+function tooLarge(limit: number): CronwrightError {
+  return new CronwrightError('too_large', `the body is larger than ${limit} bytes`, { details: { limit } });
+}
+
+function excerpt(text: string, offset: number): string {
+  return offset >= text.length ? 'the end of the body' : JSON.stringify(text.slice(offset, offset + 20));
+}

@@ -1,0 +1,119 @@
+// A route of the API as one value: what it takes, what it answers and what it does; the server and OpenAPI read the same.
+import type { IncomingMessage } from 'node:http';
+import type { z } from 'zod';
+import type { Caller, RunStarter } from '../control/start-run.ts';
+import { CronwrightError, type ErrorCode, type Problem } from '../domain/errors.ts';
+import { readCaller } from './caller.ts';
+import type { HttpContext } from './http-context.ts';
+import { readJson } from './read-body.ts';
+import { jsonResponse } from './response.ts';
+
+/** What all routes of a server share. */
+export interface RouteServer {
+  context: HttpContext;
+  starter: RunStarter;
+}
+
+type Schema = z.ZodType;
+type Output<S extends Schema | undefined> = S extends Schema ? z.output<S> : undefined;
+
+export interface RouteDescription {
+  method: 'GET' | 'POST';
+  /** `/api/v1/runs/{id}`. */
+  path: string;
+  operationId: string;
+  summary: string;
+  tag: string;
+  params?: z.ZodObject;
+  query?: z.ZodObject;
+  body?: Schema;
+  answer: { status: number; description: string; schema: Schema };
+  /** Problems that it may answer with besides those every route may. */
+  problems?: readonly ErrorCode[];
+}
+
+export interface Route extends RouteDescription {
+  serve(server: RouteServer, request: RouteRequest): Promise<Response>;
+}
+
+export interface RouteRequest {
+  incoming: IncomingMessage;
+  params: Readonly<Record<string, string>>;
+  query: URLSearchParams;
+}
+
+interface Input<P extends Schema | undefined, Q extends Schema | undefined, B extends Schema | undefined> {
+  params: Output<P>;
+  query: Output<Q>;
+  body: Output<B>;
+  caller: Caller;
+}
+
+export interface Reply<Body> {
+  body: Body;
+  /** Where it is not that of the description. */
+  status?: number;
+  headers?: Readonly<Record<string, string>>;
+}
+
+/** Bytes of a body unless a route says otherwise. */
+const bodyLimit = 1_048_576;
+
+/** Builds a route; inputs are checked before `handle` sees them, and what it returns has the documented shape. */
+export function defineRoute<
+  A extends Schema,
+  P extends z.ZodObject | undefined = undefined,
+  Q extends z.ZodObject | undefined = undefined,
+  B extends Schema | undefined = undefined,
+>(route: {
+  method: 'GET' | 'POST';
+  path: string;
+  operationId: string;
+  summary: string;
+  tag: string;
+  params?: P;
+  query?: Q;
+  body?: B;
+  bodyLimit?: number;
+  answer: { status: number; description: string; schema: A };
+  problems?: readonly ErrorCode[];
+  handle(server: RouteServer, input: Input<P, Q, B>): Promise<Reply<z.output<A>> | Response>;
+}): Route {
+  const { params, query, body, handle, bodyLimit: limit = bodyLimit, ...description } = route;
+  return {
+    ...description,
+    ...(params ? { params } : {}),
+    ...(query ? { query } : {}),
+    ...(body ? { body } : {}),
+    async serve(server, request) {
+      const caller = readCaller(request.incoming.headers);
+      const given = route.method === 'POST' ? await readJson(request.incoming, limit) : undefined;
+      const reply = await handle(server, {
+        params: check(params, request.params, 'path') as Output<P>,
+        query: check(query, query ? Object.fromEntries(request.query) : {}, 'query') as Output<Q>,
+        body: check(body, given ?? {}, '') as Output<B>,
+        caller,
+      });
+      if (reply instanceof Response) return reply;
+      return jsonResponse(reply.body, reply.status ?? route.answer.status, reply.headers);
+    },
+  };
+}
+
+/** Throws `invalid_input` naming every place that is wrong. */
+function check(schema: Schema | undefined, value: unknown, where: string): unknown {
+  if (!schema) return undefined;
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const problems = result.error.issues.slice(0, 100).flatMap((issue) => toProblems(issue, where));
+  const text = problems.map((one) => `${one.path}: ${one.message}`).join('; ');
+  throw new CronwrightError('invalid_input', text, { problems });
+}
+
+function toProblems(issue: z.core.$ZodIssue, where: string): Problem[] {
+  const path = [where, ...issue.path.map(String)].filter((part) => part !== '');
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({ path: [...path, key].join('.'), message: 'unknown', got: key }));
+  }
+  return [{ path: path.join('.') || 'body', message: issue.message }];
+}

@@ -1,0 +1,104 @@
+// /pipelines: what can be run, and starting it.
+import { z } from 'zod';
+import type { RunRequest } from '../../control/start-run.ts';
+import { requirePipeline } from '../../control/start-run.ts';
+import { startRuns } from '../../control/start-runs.ts';
+import { describePipelines, listPipelines, pipelineView } from '../../reads/list-pipelines.ts';
+import { defineRoute, type Route } from '../route.ts';
+import { idParams, instantText, pageOf, pageQuery, tags } from './fields.ts';
+
+const runRequest = z
+  .strictObject({
+    inputs: z.record(z.string(), z.unknown()).optional(),
+    priority: z.int().min(1).max(10).optional().describe('1 (first) … 10'),
+    run_at: instantText.optional().describe('not before this instant'),
+    dry_run: z.boolean().optional().describe('run everything without outside effects'),
+  })
+  .meta({ id: 'RunRequest' });
+
+const startedRun = z
+  .object({
+    id: z.uuid(),
+    tenant: z.string(),
+    pipeline: z.string(),
+    pipeline_version: z.string(),
+    state: z.enum(['pending', 'scheduled']),
+    priority: z.int(),
+    run_at: z.iso.datetime().nullable(),
+    dry_run: z.boolean(),
+  })
+  .meta({ id: 'StartedRun' });
+
+export { startedRun };
+
+const list = defineRoute({
+  method: 'GET',
+  path: '/api/v1/pipelines',
+  operationId: 'listPipelines',
+  summary: 'Pipelines in force, by id',
+  tag: tags.pipelines,
+  query: pageQuery,
+  answer: { status: 200, description: 'a page of pipelines', schema: pageOf(pipelineView) },
+  async handle({ context }, { query, caller }) {
+    return { body: await listPipelines(context.db, context.pipelines.list(caller.tenant), query) };
+  },
+});
+
+const show = defineRoute({
+  method: 'GET',
+  path: '/api/v1/pipelines/{id}',
+  operationId: 'getPipeline',
+  summary: 'One pipeline',
+  tag: tags.pipelines,
+  params: idParams,
+  answer: { status: 200, description: 'the pipeline', schema: pipelineView },
+  problems: ['not_found'],
+  async handle({ context }, { params, caller }) {
+    const pipeline = requirePipeline(context.control, caller.tenant, params.id);
+    const [body] = await describePipelines(context.db, [pipeline]);
+    if (!body) throw new Error(`pipeline "${params.id}" has no view`);
+    return { body };
+  },
+});
+
+const start = defineRoute({
+  method: 'POST',
+  path: '/api/v1/pipelines/{id}/runs',
+  operationId: 'startRun',
+  summary: 'Start a run; with an Idempotency-Key at most once',
+  tag: tags.pipelines,
+  params: idParams,
+  body: runRequest,
+  answer: { status: 202, description: 'the run is durable and will be run', schema: startedRun },
+  problems: ['not_found', 'conflict', 'limit_reached'],
+  async handle({ starter }, { params, body, caller }) {
+    const run = await starter.start(params.id, toRequest(body), caller);
+    return { body: run, headers: { location: `/api/v1/runs/${run.id}` } };
+  },
+});
+
+const batch = defineRoute({
+  method: 'POST',
+  path: '/api/v1/pipelines/{id}/runs/batch',
+  operationId: 'startRuns',
+  summary: 'Start up to 10,000 runs at once: all of them or none',
+  tag: tags.pipelines,
+  params: idParams,
+  bodyLimit: 33_554_432,
+  body: z.strictObject({ runs: z.array(runRequest).min(1).max(10_000) }),
+  answer: {
+    status: 202,
+    description: 'all runs are durable; ids in the order of the request',
+    schema: z.object({ count: z.int(), ids: z.array(z.uuid()) }),
+  },
+  problems: ['not_found', 'conflict', 'limit_reached'],
+  async handle({ starter }, { params, body, caller }) {
+    return { body: await startRuns(starter, params.id, body.runs.map(toRequest), caller) };
+  },
+});
+
+function toRequest(body: z.output<typeof runRequest>): RunRequest {
+  return { inputs: body.inputs, priority: body.priority, runAt: body.run_at, dryRun: body.dry_run };
+}
+
+export const pipelineRoutes: readonly Route[] = [list, show, start, batch];
