@@ -9,7 +9,7 @@ export interface DescribedSetting {
 
 const mask = '***';
 
-/** Every effective setting by its key path in cronwright.yaml; durations in milliseconds under `…` of their key. */
+/** Every effective setting by its key path in cronwright.yaml; durations as they may stand in the file. */
 export function describeSettings(settings: Settings): DescribedSetting[] {
   const { timing, retention, limits } = settings;
   const values: Record<string, unknown> = {

@@ -52,7 +52,12 @@ function rewrite(schema: unknown, id: string, isRoot = false): unknown {
   if (typeof schema !== 'object' || schema === null || Array.isArray(schema)) return schema;
   const copy: Record<string, unknown> = {};
   for (const [key, part] of Object.entries(schema)) copy[key] = rewriteKeyword(key, part, id);
-  return isRoot || copy.type === undefined || copy.type === 'string' ? copy : { anyOf: [copy, expressionText] };
+  return isRoot || takesAnyText(copy) ? copy : { anyOf: [copy, expressionText] };
+}
+
+function takesAnyText(schema: Readonly<Record<string, unknown>>): boolean {
+  const isBound = ['enum', 'const', 'pattern', 'format', 'minLength', 'maxLength'].some((keyword) => keyword in schema);
+  return schema.type === undefined ? !isBound : schema.type === 'string' && !isBound;
 }
 
 function rewriteKeyword(key: string, part: unknown, id: string): unknown {

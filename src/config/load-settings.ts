@@ -5,6 +5,7 @@ import { CronwrightError, type Problem } from '../domain/errors.ts';
 import type { ScheduleCalendar } from '../domain/schedule.ts';
 import { buildCalendar } from './build-pipeline.ts';
 import { settingsJsonSchema } from './json-schema.ts';
+import { formatKeyPath } from './key-path.ts';
 import { type SettingsShape, settingsSchema } from './settings-schema.ts';
 import { readYaml, type YamlDocument } from './yaml-source.ts';
 import { zodProblems } from './zod-problems.ts';
@@ -79,14 +80,14 @@ export interface LoadSettingsOptions {
   workingDir?: string | undefined;
 }
 
-/** Key path → flag, environment variable. The token is no part of the file, so that it is never committed. */
-const overrides = [
-  { key: 'host', flag: 'host', variable: 'CRONWRIGHT_HOST', kind: 'text' },
-  { key: 'port', flag: 'port', variable: 'CRONWRIGHT_PORT', kind: 'number' },
-  { key: 'data_dir', flag: 'dataDir', variable: 'CRONWRIGHT_DATA_DIR', kind: 'text' },
-  { key: 'database_url', flag: 'databaseUrl', variable: 'DATABASE_URL', kind: 'text' },
-  { key: 'workers', flag: 'workers', variable: 'CRONWRIGHT_WORKERS', kind: 'number' },
-  { key: 'in_flight', flag: 'inFlight', variable: 'CRONWRIGHT_IN_FLIGHT', kind: 'number' },
+/** What flag and environment can set. The token is no part of the file, so that it is never committed. */
+export const settingOverrides = [
+  { key: 'host', flag: 'host', flagName: '--host', variable: 'CRONWRIGHT_HOST', kind: 'text' },
+  { key: 'port', flag: 'port', flagName: '--port', variable: 'CRONWRIGHT_PORT', kind: 'number' },
+  { key: 'data_dir', flag: 'dataDir', flagName: '--data-dir', variable: 'CRONWRIGHT_DATA_DIR', kind: 'text' },
+  { key: 'database_url', flag: 'databaseUrl', flagName: '--database-url', variable: 'DATABASE_URL', kind: 'text' },
+  { key: 'workers', flag: 'workers', flagName: '--workers', variable: 'CRONWRIGHT_WORKERS', kind: 'number' },
+  { key: 'in_flight', flag: 'inFlight', flagName: '--in-flight', variable: 'CRONWRIGHT_IN_FLIGHT', kind: 'number' },
 ] as const;
 
 /** The configuration directory that flag, environment or default name; absolute. */
@@ -157,14 +158,14 @@ function applyOverrides(
   problems: Problem[],
 ): Record<string, unknown> {
   const result = { ...value };
-  for (const { key, flag, variable, kind } of overrides) {
+  for (const { key, flag, flagName, variable, kind } of settingOverrides) {
     const given = options.flags?.[flag];
     const said = given !== undefined ? given : nonEmpty(options.env[variable]);
     if (said === undefined) continue;
     sources[key] = given !== undefined ? 'flag' : 'environment';
     const asNumber = kind === 'number' && /^\d+$/.test(String(said)) ? Number(said) : undefined;
     if (kind === 'number' && asNumber === undefined) {
-      const path = given !== undefined ? flagName(flag) : variable;
+      const path = given !== undefined ? flagName : variable;
       problems.push({
         path,
         message: 'the value has the wrong type',
@@ -186,15 +187,15 @@ function describeProblems(
 ): Problem[] {
   return zodProblems(error, value, settingsJsonSchema()).map(({ path, atKey, ...problem }) => {
     const key = path.join('.');
-    const override = overrides.find((one) => one.key === key);
+    const override = settingOverrides.find((one) => one.key === key);
     const source = sources[key];
-    // A database URL or a connection may hold a password.
+    // A database URL, a connection or a misplaced secret must not be repeated in a message.
     const { got: _got, ...withoutGot } = problem;
-    const shown = /^(database_url|connections)\b/.test(key) ? withoutGot : problem;
-    if (override && source === 'flag') return { path: flagName(override.flag), ...shown };
+    const shown = /^(database_url|connections|secrets)\b/.test(key) ? withoutGot : problem;
+    if (override && source === 'flag') return { path: override.flagName, ...shown };
     if (override && source === 'environment') return { path: override.variable, ...shown };
     const place = document && (atKey ? document.placeOfKey(path) : document.placeOf(path));
-    return { ...place, path: key, ...shown };
+    return { ...place, path: formatKeyPath(path), ...shown };
   });
 }
 
@@ -228,10 +229,18 @@ function buildSettings(
 ): Settings {
   const { timing, retention, limits } = shape;
   const token = options.flags?.token ?? nonEmpty(options.env.CRONWRIGHT_TOKEN);
+  if (options.configDir ?? options.flags?.config) sources.config = 'flag';
+  else if (nonEmpty(options.env.CRONWRIGHT_CONFIG)) sources.config = 'environment';
   if (token !== undefined) sources.token = options.flags?.token === undefined ? 'environment' : 'flag';
   const workingDir = options.workingDir ?? '.';
   const secrets = Object.entries(shape.secrets).map(([name, source]) => {
-    return [name, 'file' in source ? { file: resolve(configDir, source.file) } : source] as const;
+    return [
+      name,
+      source.file === undefined ? { env: source.env ?? '' } : { file: resolve(configDir, source.file) },
+    ] as const;
+  });
+  const connections = Object.entries(shape.connections).map(([name, source]) => {
+    return [name, source.url === undefined ? { env: source.env ?? '' } : { url: source.url }] as const;
   });
   return {
     configDir,
@@ -246,7 +255,7 @@ function buildSettings(
     labels: shape.labels,
     plugins: shape.plugins.map((plugin) => (/^(\.{0,2}\/)/.test(plugin) ? resolve(configDir, plugin) : plugin)),
     secrets: Object.fromEntries(secrets),
-    connections: shape.connections,
+    connections: Object.fromEntries(connections),
     calendars: Object.fromEntries(Object.entries(shape.calendars).map(([name, days]) => [name, buildCalendar(days)])),
     http: { allowPrivateHosts: shape.http.allow_private_hosts, maxBodyBytes: shape.http.max_body },
     limits: {
@@ -281,10 +290,6 @@ function listKeys(value: unknown, prefix: string, sources: Record<string, Settin
     return;
   }
   for (const [key, part] of Object.entries(value)) listKeys(part, prefix === '' ? key : `${prefix}.${key}`, sources);
-}
-
-function flagName(flag: string): string {
-  return `--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
 function nonEmpty(text: string | undefined): string | undefined {

@@ -1,6 +1,6 @@
 // The small pieces that the schemas of settings and pipelines share: ids, durations, texts, and how they complain.
 import { z } from 'zod';
-import { durationExpectation, parseDuration } from './duration.ts';
+import { durationExpectation, durationPattern, parseDuration } from './duration.ts';
 
 /** A message with what was expected; `zodProblems` takes it apart again. */
 export function says(message: string, expected: string): string {
@@ -27,6 +27,7 @@ export const duration = z
     error: (issue) =>
       issue.input === undefined ? undefined : says('a duration needs a unit', durationHint(issue.input)),
   })
+  .meta({ pattern: durationPattern.source })
   .transform((value, context) => {
     const milliseconds = parseDuration(value);
     if (milliseconds !== undefined) return milliseconds;

@@ -12,17 +12,22 @@ const environmentName = z
 const itemName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_-]*$/, says('not a name', 'letters, digits, _ and -'));
 
 const secretSource = z
-  .union([
-    z.strictObject({ env: environmentName.describe('Environment variable that holds the value.') }),
-    z.strictObject({ file: text.describe('File that holds the value; a line end at its end is dropped.') }),
-  ])
-  .describe('Where a secret is read from when it is needed; never its value.');
+  .strictObject({
+    env: environmentName.optional().describe('Environment variable that holds the value.'),
+    file: text.optional().describe('File that holds the value; a line end at its end is dropped.'),
+  })
+  .refine(
+    ({ env, file }) => (env === undefined) !== (file === undefined),
+    says('not a place of a secret', 'either env or file'),
+  )
+  .describe('Where a secret is read from when it is needed (env or file); never its value.');
 
 const connection = z
-  .union([
-    z.strictObject({ url: text.describe('Connection URL. Passwords belong into the environment.') }),
-    z.strictObject({ env: environmentName.describe('Environment variable that holds the URL.') }),
-  ])
+  .strictObject({
+    url: text.optional().describe('Connection URL. Passwords belong into the environment.'),
+    env: environmentName.optional().describe('Environment variable that holds the URL.'),
+  })
+  .refine(({ url, env }) => (url === undefined) !== (env === undefined), says('not a connection', 'either url or env'))
   .describe('A PostgreSQL database that steps may use by name.');
 
 const databaseUrl = z

@@ -87,7 +87,7 @@ export function parseYaml(text: string, file: string): YamlSource {
   const list = Array.isArray(parsed) ? parsed : [];
   for (const document of list) {
     const errors = [...document.errors, ...document.warnings];
-    problems.push(...errors.slice(0, 10).map((error) => ({ ...placeAt(error.pos[0]), ...describeYamlError(error) })));
+    problems.push(...telling(errors).map((error) => ({ ...placeAt(error.pos[0]), ...describeYamlError(error, text) })));
     if (errors.length > 0) continue;
     if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) continue;
     const found = nodeProblems(document, text).map(({ offset, ...problem }) => ({ ...placeAt(offset), ...problem }));
@@ -229,7 +229,13 @@ function refused(file: string, problem: Omit<Problem, 'file'>): YamlSource {
   return { file, documents: [], problems: [{ file, ...problem }] };
 }
 
-function describeYamlError(error: YAMLError): { message: string; expected?: string } {
+/** A syntax error makes more of them; only the first tells something. Keys given twice all do. */
+function telling(errors: readonly YAMLError[]): YAMLError[] {
+  const first = errors.find(({ code }) => code !== 'DUPLICATE_KEY');
+  return errors.filter((error) => error === first || (!first && error.code === 'DUPLICATE_KEY'));
+}
+
+function describeYamlError(error: YAMLError, text: string): { message: string; expected?: string } {
   const [first = error.message] = error.message.split('\n');
   const plain = first.replace(/ at line \d+, column \d+:?$/, '');
   switch (error.code) {
@@ -240,6 +246,12 @@ function describeYamlError(error: YAMLError): { message: string; expected?: stri
     case 'TAG_RESOLVE_FAILED':
       return { message: `YAML tags are not supported: ${plain}` };
     default:
-      return { message: `not valid YAML: ${plain}` };
+      return { message: `not valid YAML: ${plain}`, ...quotesHint(text, error.pos[0]) };
   }
+}
+
+/** `a ? b : c` in an expression without quotes reads as a key to YAML. */
+function quotesHint(text: string, offset: number): { expected?: string } {
+  const line = text.slice(text.lastIndexOf('\n', offset - 1) + 1).split('\n', 1)[0] ?? '';
+  return /\$\{\{.*: /.test(line) ? { expected: 'quotes around a text that holds `: `' } : {};
 }

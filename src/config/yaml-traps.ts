@@ -25,6 +25,13 @@ export function nodeProblems(document: Document.Parsed, text: string): NodeProbl
     },
     Alias(_, alias) {
       aliases++;
+      if (!alias.resolve(document)) {
+        problems.push({
+          offset: alias.range?.[0] ?? 0,
+          message: 'the alias names no anchor above it',
+          got: `*${alias.source}`,
+        });
+      }
       if (aliases === fileLimits.aliases.value + 1) {
         const expected = `at most ${fileLimits.aliases.value} aliases a document`;
         problems.push({ offset: alias.range?.[0] ?? 0, message: 'too many aliases (`*name`)', expected });

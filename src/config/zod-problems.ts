@@ -80,10 +80,11 @@ function unionProblems(
   path: KeyPath,
   at: unknown,
 ): SchemaProblem[] {
-  const fitting = issue.errors.filter(
-    (issues) => !issues.some((one) => one.code === 'invalid_type' && one.path.length === 0),
-  );
-  const [branch] = fitting.length > 0 ? fitting : [];
+  const lacks = (issues: readonly Issue[], ...codes: string[]) =>
+    !issues.some((one) => one.path.length === 0 && codes.includes(one.code));
+  const branch =
+    issue.errors.find((issues) => lacks(issues, 'invalid_type', 'invalid_value')) ??
+    issue.errors.find((issues) => lacks(issues, 'invalid_type'));
   if (branch) return branch.flatMap((inner) => problemsOf(inner, value, jsonSchema, path));
   const wanted = issue.errors
     .flat()

@@ -108,7 +108,10 @@ function unknownName(
   if (said !== undefined) return { message: said, got: name, start };
   const meant = closestWord(String(path[length - 1]), candidates);
   const message = meant === undefined ? 'unknown name' : `unknown name; did you mean "${meant}"?`;
-  const expected = candidates.length === 0 ? 'nothing is known here' : `one of: ${[...candidates].sort().join(', ')}`;
+  const expected =
+    candidates.length === 0
+      ? `nothing: ${formatPath(path.slice(0, length - 1)) || 'there'} is empty`
+      : `one of: ${[...candidates].sort().join(', ')}`;
   return { message, got: name, expected, start };
 }
 
@@ -143,6 +146,8 @@ function patternProblem(pattern: string | null): string | undefined {
 const operators = /^no such overload: (.+) (\S+) (.+)$/;
 
 function typeMessage(message: string): string {
+  const call = /^found no matching overload for '(.+)'$/.exec(message);
+  if (call) return `there is no function ${call[1]}`;
   const found = operators.exec(message);
   if (!found) return message;
   const [, left = '', operator, right = ''] = found;

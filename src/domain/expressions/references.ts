@@ -53,12 +53,17 @@ export function matchPatterns(node: ASTNode): { pattern: string | null; start: n
 function visit(node: ASTNode, bound: ReadonlySet<string>, found: Reference[]): void {
   const test = node.op === 'call' && node.args[0] === 'has' ? node.args[1][0] : undefined;
   const path = chainPath(test ?? node, bound);
-  if (path) {
+  // The library's place of `(a).b` begins inside the parenthesis, so it cannot be replaced as text.
+  if (path && isPlain(test ?? node)) {
     found.push({ path, start: node.start, end: node.end, test: test !== undefined });
     return;
   }
   if (node.op === 'rcall' && visitBinding(node, bound, found)) return;
   for (const child of childrenOf(node)) visit(child, bound, found);
+}
+
+function isPlain({ input, start, end }: ASTNode): boolean {
+  return !/[()]/.test(input.slice(start, end));
 }
 
 /** Macros that bind a variable for some of their arguments. */
