@@ -172,11 +172,14 @@ class ZonedSchedule implements CompiledSchedule {
     second = this.#afterRepeat(second);
     while (found.length < limit) {
       const candidate = this.#clock.next(second + offset, offset) - offset;
-      if (candidate === Number.POSITIVE_INFINITY) {
+      const lookAhead = this.#dst.overlap === 'last' ? LONGEST_SHIFT : 0;
+      const over = candidate === Number.POSITIVE_INFINITY;
+      // Where nothing is ahead on the wall, a clock that is soon set back can still show the last times again.
+      const limit = over ? second + LONGEST_SHIFT : candidate + lookAhead;
+      const transition = this.#zone.transitionAfter(passed, limit);
+      if (over && transition === undefined) {
         break;
       }
-      const lookAhead = this.#dst.overlap === 'last' ? LONGEST_SHIFT : 0;
-      const transition = this.#zone.transitionAfter(passed, candidate + lookAhead);
       let at = candidate;
       let nominalCount = 1;
       if (transition !== undefined && candidate >= this.#lastSecondBefore(transition)) {

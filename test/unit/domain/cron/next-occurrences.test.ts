@@ -252,6 +252,22 @@ describe('a calendar', () => {
     expect(outside).toHaveLength(36);
   });
 
+  it('may end within a gap or among repeated times', () => {
+    const berlin = (expression: string, date: string, after: string, dst: Partial<DstPolicy> = {}) =>
+      compileCron(expression, 'Europe/Berlin', { dst })
+        .onDays({ includeDates: [date] }, 'inside')
+        .next(Date.parse(after), 9)
+        .map(({ at }) => show(at));
+    expect(berlin('30 2 * * *', '2026-03-29', '2026-03-29T00:59:59Z')).toEqual(['2026-03-29T01:00:00Z']);
+    expect(berlin('30 2 * * *', '2026-10-25', '2026-10-25T00:00:00Z', { overlap: 'both' })).toEqual([
+      '2026-10-25T00:30:00Z',
+      '2026-10-25T01:30:00Z',
+    ]);
+    expect(berlin('30 2 * * *', '2026-10-25', '2026-10-25T00:30:00Z', { overlap: 'last' })).toEqual([
+      '2026-10-25T01:30:00Z',
+    ]);
+  });
+
   it('that lets nothing through ends the search', () => {
     const started = performance.now();
     expect(compileCron('* * * * *', 'UTC').onDays({ includeWeekdays: [] }, 'inside').next(0, 1)).toEqual([]);
