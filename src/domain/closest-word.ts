@@ -2,7 +2,7 @@
 
 /** The candidate at the smallest edit distance, where it is close enough to be a slip; undefined otherwise. */
 export function closestWord(word: string, candidates: Iterable<string>): string | undefined {
-  const limit = word.length <= 4 ? 1 : word.length <= 8 ? 2 : 3;
+  const limit = word.length <= 2 ? 0 : word.length <= 4 ? 1 : word.length <= 8 ? 2 : 3;
   let best: string | undefined;
   let bestDistance = limit + 1;
   for (const candidate of candidates) {
