@@ -16,6 +16,8 @@ export interface ExecuteDeps {
   secrets: Secrets;
   logs: RunLogs;
   node: string;
+  /** Variables of the daemon's own environment that every step may see; the pipeline's and the step's win. */
+  baseEnv: Readonly<Record<string, string>>;
   /** 0…1, for jitter. */
   random: () => number;
 }

@@ -16,7 +16,7 @@ export async function evaluateInput(
   run: LiveRun,
   step: CompiledStep,
   item: { index: number; value: unknown } | undefined,
-  deps: Pick<ExecuteDeps, 'secrets'>,
+  deps: Pick<ExecuteDeps, 'secrets' | 'baseEnv'>,
 ): Promise<StepInput> {
   const { input, env } = step;
   const names = input.secrets.length + env.secrets.length === 0 ? noSecrets : [...env.secrets, ...input.secrets];
@@ -29,7 +29,7 @@ export async function evaluateInput(
   let scope: Scope = names.length === 0 ? run.scope : { ...run.scope, secrets };
   const evaluatedEnv = evaluate(env, scope);
   if (!evaluatedEnv.ok) return evaluatedEnv;
-  const variables = evaluatedEnv.value as Record<string, string>;
+  const variables = { ...deps.baseEnv, ...(evaluatedEnv.value as Record<string, string>) };
   if (!input.isStatic) {
     scope = { ...scope, env: variables, ...(item === undefined ? {} : { item: item.value, index: item.index }) };
   }

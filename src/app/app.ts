@@ -1,0 +1,168 @@
+// The daemon: everything built top to bottom, and undone in reverse.
+import { describeSettings } from '../config/describe-settings.ts';
+import { loadSettings, type Settings } from '../config/load-settings.ts';
+import { watchConfig } from '../config/watch-config.ts';
+import { openDatabase } from '../db/open-database.ts';
+import { waitForDatabase } from '../db/wait-for-database.ts';
+import { CronwrightError, errorMessage } from '../domain/errors.ts';
+import { nextOccurrences } from '../foresight/next.ts';
+import { createHttpServer } from '../http/create-http-server.ts';
+import { createEventBus } from '../observe/events.ts';
+import type { Logger } from '../observe/log.ts';
+import { createMetrics } from '../observe/metrics.ts';
+import { subscribeLog } from '../observe/subscribe-log.ts';
+import type { Registry } from '../steps/registry.ts';
+import { createCleanUps } from './clean-ups.ts';
+import { databaseHooks } from './database-events.ts';
+import { type Engine, startEngine } from './engine.ts';
+import { loadCheckedPipelines, loadRegistry } from './load-definitions.ts';
+import { createMetricsSampler } from './metrics-sampler.ts';
+import { packageVersion } from './package-version.ts';
+import { createReadiness } from './readiness.ts';
+
+export interface AppOptions {
+  settings: Settings;
+  env: Readonly<Record<string, string | undefined>>;
+  log: Logger;
+}
+
+export interface App {
+  /** Returns once the API answers. Rejects, all undone, where the configuration is wrong or a part cannot start. */
+  start(): Promise<{ url: string }>;
+  /** Reads the configuration again; what is wrong changes nothing and is in the log. Never rejects. */
+  reload(): Promise<void>;
+  /** Lets runs end for `drainMs` (default: the settings' `timing.drain`), gives back the others, closes everything. Safe twice. */
+  stop(drainMs?: number): Promise<void>;
+  /** Ends what a stop still waits for. */
+  hurry(): void;
+}
+
+export function createApp(options: AppOptions): App {
+  const { settings, env, log } = options;
+  const cleanUps = createCleanUps();
+  const starting = new AbortController();
+  let engine: Engine | undefined;
+  let reloadNow: () => Promise<void> = () => Promise.resolve();
+  let reloading: Promise<void> = Promise.resolve();
+  let stopping: Promise<void> | undefined;
+  const events = createEventBus((name, error) => log.error({ err: error, event: name }, 'event listener failed'));
+
+  async function build(): Promise<{ url: string }> {
+    cleanUps.add('log', subscribeLog(events, log));
+    const registry = await loadRegistry(settings);
+    const pipelines = await loadCheckedPipelines(settings, registry);
+    for (const warning of pipelines.warnings) log.warn({ ...warning }, 'configuration warning');
+
+    const db = await openDatabase({
+      dataDir: settings.dataDir,
+      ...(settings.databaseUrl === undefined ? {} : { databaseUrl: settings.databaseUrl }),
+      ...databaseHooks(events),
+    });
+    cleanUps.add('database', () => db.close());
+    await waitForDatabase(db, {
+      signal: starting.signal,
+      onAttempt: ({ number, error, nextInMs }) =>
+        log.warn({ attempt: number, next_try_ms: nextInMs, reason: error.message }, 'database unavailable'),
+    });
+    if (db.kind === 'pglite') log.info({}, embeddedNotice);
+
+    const version = packageVersion();
+    const metrics = createMetrics({ events, version, database: db.kind });
+    cleanUps.add('metrics', () => metrics.close());
+    let url: string | undefined;
+    const running = await startEngine({
+      db,
+      settings,
+      registry,
+      pipelines,
+      env,
+      events,
+      version,
+      apiUrl: () => url,
+      schedules: true,
+    });
+    engine = running;
+    cleanUps.add('engine', () => running.stop(0));
+
+    const sampler = createMetricsSampler({ db, metrics, events });
+    await sampler.start();
+    cleanUps.add('metrics-sampler', () => sampler.stop());
+    const readiness = createReadiness({ db, events, engine: running, leaseMs: settings.timing.leaseMs });
+    cleanUps.add('readiness', () => readiness.close());
+
+    const server = createHttpServer({
+      host: settings.host,
+      port: settings.port,
+      context: {
+        db,
+        clock: running.clock,
+        events,
+        control: running.control,
+        pipelines: running.catalog,
+        effectiveConfig: () => ({ settings: describeSettings(settings), config_hash: running.catalog.hash }),
+        readiness: () => readiness.check(),
+        renderMetrics: () => metrics.render(),
+        nextOccurrences,
+        node: running.node,
+        token: settings.token,
+      },
+    });
+    await server.start();
+    cleanUps.add('http', () => server.stop());
+    url = server.url;
+
+    reloadNow = () => reload(running, registry);
+    const watcher = watchConfig({ configDir: settings.configDir, onChange: () => reloadNow() });
+    await watcher.start();
+    cleanUps.add('watch-config', () => watcher.stop());
+    log.info({ url, port: Number(new URL(url).port), database: db.kind, node: running.node.id }, 'listening');
+    return { url };
+  }
+
+  /** All fallible work first: only what is right as a whole is put in force. */
+  function reload(running: Engine, registry: Registry): Promise<void> {
+    reloading = reloading.then(async () => {
+      try {
+        const fresh = await loadSettings({ configDir: settings.configDir, env });
+        if (needsRestart(settings, fresh))
+          log.warn({}, 'cronwright.yaml changed: restart to put its settings in force');
+        const pipelines = await loadCheckedPipelines({ ...settings, calendars: fresh.calendars }, registry);
+        if (pipelines.hash === running.catalog.hash) return;
+        await running.apply(pipelines);
+      } catch (error) {
+        const problems = error instanceof CronwrightError ? error.problems.length : 0;
+        events.emit('config.rejected', { problems, text: errorMessage(error) });
+      }
+    });
+    return reloading;
+  }
+
+  return {
+    async start() {
+      try {
+        return await build();
+      } catch (error) {
+        await cleanUps.run((name, failure) => log.error({ err: failure }, `stopping ${name} failed`));
+        throw error;
+      }
+    },
+    reload: () => reloadNow(),
+    hurry: () => engine?.abortRuns(),
+    stop(drainMs = settings.timing.drainMs) {
+      starting.abort();
+      stopping ??= (async () => {
+        await engine?.stop(drainMs);
+        await cleanUps.run((name, error) => log.error({ err: error }, `stopping ${name} failed`));
+      })();
+      return stopping;
+    },
+  };
+}
+
+const embeddedNotice =
+  'embedded database: one process; survives a crash of the process, not a power loss; set DATABASE_URL for PostgreSQL';
+
+function needsRestart(before: Settings, after: Settings): boolean {
+  const shown = (settings: Settings) => JSON.stringify(describeSettings(settings));
+  return shown(before) !== shown(after);
+}

@@ -1,0 +1,78 @@
+// Named SQL connections for steps: each opened on first use; `self` is Cronwright's own database, read-only.
+import type { Json } from '../base/json.ts';
+import { type Database, type Queryable, statement } from '../db/database.ts';
+import { createPostgres } from '../db/postgres.ts';
+import { CronwrightError } from '../domain/errors.ts';
+import type { SqlConnection } from '../steps/api.ts';
+
+export interface Connections {
+  get(name: string): Promise<SqlConnection>;
+  close(): Promise<void>;
+}
+
+const readOnly = statement('set_read_only', 'set transaction read only', { prepare: false });
+
+export function createConnections(options: {
+  self: Database;
+  configured: Readonly<Record<string, { url: string } | { env: string }>>;
+  env: Readonly<Record<string, string | undefined>>;
+}): Connections {
+  const opened = new Map<string, Database>();
+
+  function open(name: string): Database {
+    const known = opened.get(name);
+    if (known) return known;
+    const source = Object.hasOwn(options.configured, name) ? options.configured[name] : undefined;
+    if (source === undefined) {
+      const names = ['self', ...Object.keys(options.configured)].join(', ');
+      throw new CronwrightError('not_found', `there is no connection named ${name}; configured are: ${names}`);
+    }
+    const url = 'url' in source ? source.url : options.env[source.env];
+    if (!url) {
+      const variable = 'env' in source ? source.env : name;
+      throw new CronwrightError(
+        'invalid_config',
+        `connection ${name}: the environment variable ${variable} is not set`,
+      );
+    }
+    const database = createPostgres({ url, maxConnections: 4, applicationName: `cronwright ${name}` });
+    opened.set(name, database);
+    return database;
+  }
+
+  return {
+    async get(name) {
+      if (name === 'self') {
+        return {
+          query: (text, params) =>
+            options.self.transaction(
+              async (tx) => {
+                await tx.query(readOnly);
+                return ask(tx, text, params);
+              },
+              { idempotent: true },
+            ),
+        };
+      }
+      const database = open(name);
+      return { query: (text, params) => ask(database, text, params) };
+    },
+    async close() {
+      await Promise.all([...opened.values()].map((database) => database.close()));
+    },
+  };
+}
+
+async function ask(
+  db: Queryable,
+  text: string,
+  params: readonly Json[] = [],
+): Promise<{ rows: Record<string, Json>[]; rowCount: number }> {
+  const { rows, count } = await db.query(statement('step_sql', text, { prepare: false }), params);
+  return { rows: JSON.parse(JSON.stringify(rows, plainValue)) as Record<string, Json>[], rowCount: count };
+}
+
+/** Bytes travel as base64; dates already are ISO texts here. */
+function plainValue(_key: string, value: unknown): unknown {
+  return value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value;
+}

@@ -1,0 +1,283 @@
+// The engine of one node: database, scheduler, workers and upkeep, wired in one straight line and undone in reverse.
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { uuidv7 } from 'uuidv7';
+import { type AdjustableClock, createAdjustableClock } from '../base/clock.ts';
+import type { LoadedPipelines } from '../config/load-pipelines.ts';
+import type { Settings } from '../config/load-settings.ts';
+import type { ControlContext } from '../control/control-context.ts';
+import type { Database } from '../db/database.ts';
+import { migrate } from '../db/migrate.ts';
+import type { PipelineCatalog } from '../domain/pipeline-catalog.ts';
+import { createPruner } from '../maintenance/pruner.ts';
+import { createRescuer } from '../maintenance/rescuer.ts';
+import { createRunTimers } from '../maintenance/run-timers.ts';
+import type { EventBus } from '../observe/events.ts';
+import { admitRuns } from '../queue/admit-runs.ts';
+import { leaveNode, registerNode } from '../queue/register-node.ts';
+import { createScheduler } from '../schedule/scheduler.ts';
+import { createObservedStep } from '../steps/observed-step.ts';
+import type { Registry } from '../steps/registry.ts';
+import { createSecrets } from '../store/secrets.ts';
+import { createAttemptHost, workspacePath } from '../worker/attempt-host.ts';
+import { createCheckpointWriter } from '../worker/checkpoint-writer.ts';
+import { createDefinitions } from '../worker/definitions.ts';
+import type { ExecuteDeps } from '../worker/execute-deps.ts';
+import { createHeartbeat } from '../worker/heartbeat.ts';
+import { createLazyStarts } from '../worker/lazy-starts.ts';
+import { createRunLogs } from '../worker/run-logs.ts';
+import { createWorkerPool } from '../worker/worker-pool.ts';
+import { applyPipelines } from './apply-pipelines.ts';
+import { createCleanUps } from './clean-ups.ts';
+import { createConnections } from './connections.ts';
+import { createPipelinesInForce } from './pipelines-in-force.ts';
+
+export interface EngineOptions {
+  db: Database;
+  settings: Settings;
+  registry: Registry;
+  pipelines: Pick<LoadedPipelines, 'pipelines' | 'hash'>;
+  env: Readonly<Record<string, string | undefined>>;
+  events: EventBus;
+  /** Cronwright's own version. */
+  version: string;
+  /** Base URL of this daemon's API, once it listens. */
+  apiUrl: () => string | undefined;
+  /** False for `cronwright run`: schedules are neither registered nor fired. */
+  schedules: boolean;
+}
+
+export interface Engine {
+  readonly node: { id: string; name: string; version: string; startedAt: Date };
+  readonly clock: AdjustableClock;
+  readonly control: ControlContext;
+  readonly catalog: PipelineCatalog;
+  /** Monotonic milliseconds since the last answered heartbeat. */
+  sinceLastBeatMs(): number;
+  places(): { workers: number; workersFree: number; inFlight: number; inFlightFree: number };
+  apply(pipelines: Pick<LoadedPipelines, 'pipelines' | 'hash'>): Promise<void>;
+  /** Ends the steps that run now; their runs go back to the queue. */
+  abortRuns(): void;
+  /** Claims nothing more, lets runs end for `drainMs`, gives back the others, and closes all but the database. */
+  stop(drainMs: number): Promise<void>;
+}
+
+export async function startEngine(options: EngineOptions): Promise<Engine> {
+  const { db, settings, registry, events } = options;
+  const { timing } = settings;
+  const cleanUps = createCleanUps();
+  const clock = createAdjustableClock();
+  const node = {
+    id: uuidv7(),
+    name: `${hostname()}-${process.pid}`,
+    version: options.version,
+    startedAt: new Date(clock.now()),
+  };
+  const onCrash = (service: string) => (error: unknown) =>
+    events.emit('service.crashed', { service, error: String(error) });
+
+  await migrate(db);
+  const inForce = createPipelinesInForce(registry);
+  if (options.schedules) await applyPipelines(options.pipelines, { db, inForce, events });
+  else inForce.replace(options.pipelines.pipelines, options.pipelines.hash);
+  const register = () =>
+    registerNode(db, {
+      ...node,
+      workers: settings.workers,
+      inFlight: settings.inFlight,
+      queues: settings.queues ?? null,
+      configHash: inForce.hash,
+    });
+  await register();
+  cleanUps.add('node', () => leaveNode(db, node.id));
+
+  const secrets = createSecrets(settings.secrets, options.env);
+  const connections = createConnections({ self: db, configured: settings.connections, env: options.env });
+  cleanUps.add('connections', () => connections.close());
+
+  const logs = createRunLogs({ db, clock, onError: onCrash('run-logs') });
+  cleanUps.add('run-logs', () => logs.stop());
+
+  const writers = [await db.dedicated('checkpoints-1'), await db.dedicated('checkpoints-2')];
+  cleanUps.add('writers', async () => {
+    await Promise.all(writers.map((writer) => writer.close()));
+  });
+  const writer = createCheckpointWriter({
+    connections: writers,
+    node: node.id,
+    now: () => clock.now(),
+    onFreed: (keys) => void admitFreed(keys),
+  });
+
+  const host = {
+    get apiUrl() {
+      return options.apiUrl();
+    },
+    dataDir: settings.dataDir,
+    programEnv: pick(options.env, ['PATH', 'HOME', 'LANG', 'TMPDIR']),
+    get allowPrivateHosts() {
+      const own = options.apiUrl();
+      // Its own API is no private address to a daemon.
+      return own === undefined
+        ? settings.http.allowPrivateHosts
+        : [...settings.http.allowPrivateHosts, new URL(own).host];
+    },
+  };
+  const observed = createObservedStep({
+    services: createAttemptHost({
+      db,
+      clock,
+      logs,
+      secrets,
+      host,
+      run: (id) => pool.runs.get(id),
+      connection: (name) => connections.get(name),
+    }),
+    events,
+    clock,
+  });
+  const execute: ExecuteDeps = {
+    db,
+    clock,
+    events,
+    observed,
+    writer,
+    secrets,
+    logs,
+    node: node.id,
+    baseEnv: pick(options.env, ['REPO']),
+    random: Math.random,
+  };
+  const hasWorkspace = (runId: string, parentId: string | null) =>
+    [runId, parentId].some((id) => id !== null && existsSync(workspacePath(settings.dataDir, id)));
+  const pool = createWorkerPool({
+    ...execute,
+    definitions: createDefinitions({ db, catalog: inForce, registry }),
+    apiUrl: options.apiUrl,
+    hasWorkspace,
+    queues: () => settings.queues ?? inForce.queues(),
+    workers: settings.workers,
+    inFlight: settings.inFlight,
+    leaseMs: timing.leaseMs,
+    pollMs: timing.pollMs,
+  });
+  const beats = await db.dedicated('heartbeat');
+  cleanUps.add('heartbeat connection', () => beats.close());
+  const heartbeat = createHeartbeat({
+    db: beats,
+    node: node.id,
+    runs: pool.runs,
+    clock,
+    databaseClock: clock,
+    events,
+    everyMs: timing.heartbeatMs,
+    leaseMs: timing.leaseMs,
+  });
+  const scheduler = createScheduler({ db, clock, catalog: inForce, events, onEnqueued: () => pool.wake() });
+  const timers = createRunTimers({ db, events, node: node.id, everyMs: timing.pollMs, onReady: () => pool.wake() });
+  const upkeep = [
+    createLazyStarts({ runs: pool.runs, deps: execute, clock }),
+    timers,
+    createRescuer({
+      db,
+      clock,
+      events,
+      node: node.id,
+      holds: (id) => pool.runs.has(id),
+      everyMs: timing.rescueMs,
+      leaseMs: timing.leaseMs,
+      isAlone: db.kind === 'pglite',
+      onRescued: () => pool.wake(),
+    }),
+    createPruner({
+      db,
+      clock,
+      events,
+      workspaces: join(settings.dataDir, 'workspaces'),
+      keepWorkspacesMs: settings.retention.logsMs,
+    }),
+  ];
+
+  async function admitFreed(keys: readonly { tenant: string; key: string }[]): Promise<void> {
+    try {
+      const admitted = await admitRuns(db, keys);
+      if (admitted.length > 0) pool.wake();
+    } catch (error) {
+      // The sweep admits them.
+      onCrash('admit')(error);
+    }
+  }
+
+  // A completed run's files are of no more use; those of others are kept for a retry.
+  const endFiles = events.on('run.finished', ({ runId, state }) => {
+    if (state !== 'completed') return;
+    const directory = workspacePath(settings.dataDir, runId);
+    if (existsSync(directory)) void rm(directory, { recursive: true, force: true }).catch(onCrash('workspaces'));
+  });
+  cleanUps.add('workspaces', endFiles);
+
+  await heartbeat.start();
+  cleanUps.add('heartbeat', () => heartbeat.stop());
+  await logs.start();
+  await pool.start();
+  cleanUps.add('worker-pool', () => pool.stop());
+  for (const service of upkeep) {
+    await service.start();
+    cleanUps.add(service.name, () => service.stop());
+  }
+  if (options.schedules) {
+    await scheduler.start();
+    cleanUps.add('scheduler', () => scheduler.stop());
+  }
+  events.emit('node.started', { node: node.id });
+  let isStopped = false;
+
+  return {
+    node,
+    clock,
+    catalog: inForce,
+    control: {
+      db,
+      clock,
+      events,
+      pipelines: inForce,
+      liveRunsPerTenant: settings.limits.liveRunsPerTenant,
+      wake: {
+        workers() {
+          pool.wake();
+          timers.wake();
+        },
+        scheduler: () => scheduler.wake(),
+        requests: () => heartbeat.beatNow(),
+      },
+    },
+    sinceLastBeatMs: () => heartbeat.sinceLastBeatMs(),
+    places: () => pool.places(),
+    async apply(pipelines) {
+      await applyPipelines(pipelines, { db, inForce, events });
+      await register();
+      scheduler.wake();
+      pool.wake();
+    },
+    abortRuns: () => pool.abortAll('shutdown'),
+    async stop(drainMs) {
+      if (isStopped) return;
+      isStopped = true;
+      events.emit('node.stopping', { node: node.id, reason: `draining for at most ${drainMs} ms` });
+      await scheduler.stop();
+      await pool.drain(drainMs);
+      await cleanUps.run((name, error) => onCrash(name)(error));
+    },
+  };
+}
+
+function pick(env: Readonly<Record<string, string | undefined>>, names: readonly string[]): Record<string, string> {
+  const picked: Record<string, string> = {};
+  for (const name of names) {
+    const value = env[name];
+    if (value !== undefined) picked[name] = value;
+  }
+  return picked;
+}

@@ -1,0 +1,51 @@
+// Asks the database now and then for the numbers that no event tells: depth of the queue, dead letters, next fires.
+import { createLoopService, type Service, sleepUnlessAborted } from '../base/service.ts';
+import { type Database, statement } from '../db/database.ts';
+import type { EventBus } from '../observe/events.ts';
+import type { Metrics, NextFireRow, QueueDepthRow } from '../observe/metrics.ts';
+
+const everyMs = 15_000;
+
+const depth = statement(
+  'sample_queue_depth',
+  'select queue, state, count(*) as count from cronwright.queue group by queue, state',
+);
+
+const deadLetters = statement(
+  'sample_dead_letters',
+  `select count(*) as count from cronwright.runs where failure = 'dead_letter'`,
+);
+
+const nextFires = statement(
+  'sample_next_fires',
+  `select tenant, id as schedule, (extract(epoch from next_at) * 1000)::float8 as next_at
+  from cronwright.schedules where removed_at is null and enabled order by tenant, id limit 1000`,
+);
+
+export function createMetricsSampler(options: { db: Database; metrics: Metrics; events: EventBus }): Service {
+  const { db, metrics, events } = options;
+
+  async function sample(): Promise<void> {
+    metrics.setQueueDepth((await db.query<QueueDepthRow>(depth)).rows);
+    metrics.setDeadLetters((await db.query<{ count: number }>(deadLetters)).rows[0]?.count ?? 0);
+    const fires = await db.query<{ tenant: string; schedule: string; next_at: number | null }>(nextFires);
+    const rows: NextFireRow[] = fires.rows.map((row) => ({
+      tenant: row.tenant,
+      schedule: row.schedule,
+      nextAt: row.next_at,
+    }));
+    metrics.setScheduleNextFires(rows);
+  }
+
+  return createLoopService({
+    name: 'metrics-sampler',
+    async loop(signal) {
+      while (!signal.aborted) {
+        await sample();
+        await sleepUnlessAborted(everyMs, signal);
+      }
+    },
+    onCrash: (error) => events.emit('service.crashed', { service: 'metrics-sampler', error: String(error) }),
+    restartDelayMs: everyMs,
+  });
+}

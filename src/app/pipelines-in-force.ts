@@ -1,0 +1,40 @@
+// The pipelines in force on this node: replaced whole at each apply, read by everyone.
+import type { Pipeline } from '../domain/pipeline.ts';
+import type { PipelineCatalog } from '../domain/pipeline-catalog.ts';
+import type { Registry } from '../steps/registry.ts';
+import { weightOfPipeline } from '../worker/compiled-pipeline.ts';
+
+export interface PipelinesInForce extends PipelineCatalog {
+  replace(pipelines: readonly Pipeline[], hash: string): void;
+  /** Queues that the pipelines name, and `default`. */
+  queues(): readonly string[];
+}
+
+export function createPipelinesInForce(registry: Registry): PipelinesInForce {
+  let byKey = new Map<string, Pipeline>();
+  let sorted: readonly Pipeline[] = [];
+  let queues: readonly string[] = ['default'];
+  let hash = '';
+  const weights = new WeakMap<Pipeline, 'light' | 'heavy'>();
+  return {
+    get hash() {
+      return hash;
+    },
+    get: (tenant, id) => byKey.get(`${tenant}/${id}`),
+    list: (tenant) => (tenant === undefined ? sorted : sorted.filter((one) => one.tenant === tenant)),
+    weightOf(pipeline) {
+      const known = weights.get(pipeline);
+      if (known) return known;
+      const weight = weightOfPipeline(pipeline, registry);
+      weights.set(pipeline, weight);
+      return weight;
+    },
+    queues: () => queues,
+    replace(pipelines, newHash) {
+      byKey = new Map(pipelines.map((one) => [`${one.tenant}/${one.id}`, one]));
+      sorted = [...pipelines].sort((one, other) => (one.id < other.id ? -1 : 1));
+      queues = [...new Set(['default', ...pipelines.map((one) => one.queue)])];
+      hash = newHash;
+    },
+  };
+}
