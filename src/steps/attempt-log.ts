@@ -79,7 +79,7 @@ export function createAttemptLog(
 }
 
 /** Fields as JSON: errors by name and message, what JSON cannot say as text, and nothing too large for a line. */
-function plainFields(fields: Record<string, unknown>): { [key: string]: Json } {
+export function plainFields(fields: Record<string, unknown>): { [key: string]: Json } {
   try {
     const text = JSON.stringify(fields, (_key, value: unknown) => {
       if (value instanceof Error) return { name: value.name, message: value.message };

@@ -7,8 +7,13 @@ import { importPlugin, resolvePlugin } from './import-plugin.ts';
 /** Where a plugin comes from, in a form that another process can load it by. */
 export type PluginSource =
   | { readonly kind: 'built-in'; readonly specifier: string }
-  /** `specifier` as listed; `file` absolute. */
-  | { readonly kind: 'listed'; readonly specifier: string; readonly file: string };
+  /** `specifier` as listed; `file` and `cacheDir` absolute. */
+  | {
+      readonly kind: 'listed';
+      readonly specifier: string;
+      readonly file: string;
+      readonly cacheDir?: string | undefined;
+    };
 
 export interface LoadedPlugin {
   readonly definition: PluginDefinition;
@@ -41,7 +46,7 @@ export async function loadPlugins(options: {
       return examine(specifier, async () => {
         const file = await resolvePlugin(specifier, options);
         const exported = await importPlugin(file, options);
-        return { exported, source: { kind: 'listed', specifier, file } };
+        return { exported, source: { kind: 'listed', specifier, file, cacheDir: options.cacheDir } };
       });
     }),
   ];
@@ -74,7 +79,7 @@ async function examine(
 }
 
 /** A CommonJS module that was made from ESM holds its default export one level deeper. */
-function defaultExport(exported: Record<string, unknown>): unknown {
+export function defaultExport(exported: Record<string, unknown>): unknown {
   const outer = exported.default;
   const isWrapped = typeof outer === 'object' && outer !== null && '__esModule' in outer && 'default' in outer;
   return isWrapped ? outer.default : outer;

@@ -42,6 +42,16 @@ describe('classify', () => {
     expect(classify(Object.assign(new Error('x'), { class: 'banana' }))).toBe('fatal');
   });
 
+  it('keeps instanceof for errors of another copy, and the usual rule for derived classes', () => {
+    class Derived extends StepError {}
+    const foreign = Object.defineProperty(new Error('x'), Symbol.for('cronwright.StepError'), { value: true });
+    expect(foreign instanceof StepError).toBe(true);
+    expect(new StepError('fatal', 'x') instanceof StepError).toBe(true);
+    expect(new Derived('fatal', 'x') instanceof StepError).toBe(true);
+    expect(new StepError('fatal', 'x') instanceof Derived).toBe(false);
+    expect(new Error('x') instanceof StepError).toBe(false);
+  });
+
   it('knows timeouts by name and HTTP errors by status', () => {
     expect(classify(new DOMException('late', 'TimeoutError'))).toBe('transient');
     expect([408, 429, 500, 503, 404].map((status) => classify(Object.assign(new Error(), { status })))).toEqual([
