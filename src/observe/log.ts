@@ -22,8 +22,8 @@ export interface Logger {
 }
 
 export interface LogOptions {
-  /** Lines below it are dropped; `silent` drops all. */
-  level: LogLevel | 'silent';
+  /** Lines below it are dropped; `trace` is as `debug`, `fatal` and `silent` drop all. */
+  level: LogLevel | 'trace' | 'fatal' | 'silent';
   /** The readable form instead of JSON lines. */
   pretty?: boolean;
   /** Colours in the readable form; default: yes. */
