@@ -24,9 +24,15 @@ export function documentTree(workspace: string, out: string): string {
   return absolute;
 }
 
-/** The page of a module, relative to the tree. Names too long for a file system fall back on the slug. */
+/**
+ * The page of a module, relative to the tree. The slug stands in for names too long for a file system, and for folders
+ * that are called like a page (`a.ts.md/` beside `a.ts`).
+ */
 export function pagePath(module: { path: string; slug: string }): string {
-  const fits = module.path.split('/').every((name) => Buffer.byteLength(name) <= 250);
+  const names = module.path.split('/');
+  const fits = names.every(
+    (name, at) => Buffer.byteLength(name) <= 250 && (at === names.length - 1 || !/\.md$/i.test(name)),
+  );
   return `modules/${fits ? module.path : module.slug}.md`;
 }
 

@@ -27,7 +27,10 @@ export function code(text: string, inTable = false): string {
   const ticks = '`'.repeat(longestRun(flat, '`') + 1);
   const pad = flat.startsWith('`') || flat.endsWith('`') ? ' ' : '';
   const span = `${ticks}${pad}${flat}${pad}${ticks}`;
-  return inTable ? span.replaceAll('|', '\\|') : span;
+  if (!inTable || !flat.includes('|')) return span;
+  // A backslash before the bar cannot be told from the escape of the bar: such code goes in as characters by number.
+  if (flat.includes('\\')) return `<code>${flat.replace(/[^\p{L}\p{N} ]/gu, (c) => `&#${c.codePointAt(0)};`)}</code>`;
+  return span.replaceAll('|', '\\|');
 }
 
 /** A fenced block that nothing in the text can end. */
@@ -169,6 +172,7 @@ function escapeText(text: string): string {
     .replace(/[\\`*[\]~$|]/g, '\\$&')
     .replace(/(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu, '\\_')
     .replace(/&(?=#?\w+;)/g, '&amp;')
+    .replace(/(www)\.(?=\S)/gi, '$1\\.')
     .replaceAll('<', '&lt;');
 }
 
@@ -177,7 +181,7 @@ function escapeLineStart(text: string): string {
   return text
     .replace(/^(#{1,6})(?=\s|$)/, '\\$1')
     .replace(/^>/, '\\>')
-    .replace(/^([+=-])/, '\\$1')
+    .replace(/^([+=-]|:(?=-))/, '\\$1')
     .replace(/^(\d{1,9})([.)])(?=\s|$)/, '$1\\$2');
 }
 

@@ -6,10 +6,10 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import plugin from '../../plugins/git/index.ts';
+import { createAbortError } from '../../src/steps/abort-reason.ts';
 import { commitFiles, createScratch, git, readTree, runStep, type Scratch } from './git-scratch.ts';
 
-const checkout = plugin.steps.checkout;
+const checkout = 'git.checkout';
 let scratch: Scratch;
 beforeEach(async () => {
   scratch = await createScratch();
@@ -30,7 +30,7 @@ describe('git.checkout', () => {
       'ünï/日本 語.ts': '2',
       'it\'s "q".md': '3',
     });
-    const { ctx, workspace } = scratch.context();
+    const ctx = scratch.context();
     const result = await runStep<Checkout>(checkout, ctx, { remote: source });
     expect(result).toEqual({
       commit: await git(source, 'rev-parse', 'HEAD'),
@@ -38,12 +38,12 @@ describe('git.checkout', () => {
       remote_name: 'my project',
       files: 3,
     });
-    expect(readFileSync(join(workspace, 'repo', 'ünï/日本 語.ts'), 'utf8')).toBe('2');
+    expect(readFileSync(join(ctx.workspace, 'repo', 'ünï/日本 語.ts'), 'utf8')).toBe('2');
   });
 
   it('takes the repository REPO names where the remote is a dot', async () => {
     const source = await scratch.repository('named', { a: '1' });
-    const { ctx } = scratch.context({ env: { REPO: source } });
+    const ctx = scratch.context({ env: { REPO: source } });
     expect(await runStep<Checkout>(checkout, ctx, {})).toMatchObject({ remote_name: 'named', files: 1 });
   });
 
@@ -52,21 +52,21 @@ describe('git.checkout', () => {
     const before = process.cwd();
     onTestFinished(() => process.chdir(before));
     process.chdir(join(source, 'deep', 'er'));
-    const { ctx } = scratch.context();
+    const ctx = scratch.context();
     expect(await runStep<Checkout>(checkout, ctx, { remote: '.' })).toMatchObject({ remote_name: 'around' });
   });
 
   it('replaces what an earlier attempt left, and leaves nothing of a failed one', async () => {
     const source = await scratch.repository('source', { a: '1' });
-    const { ctx, workspace } = scratch.context();
-    await mkdir(join(workspace, 'repo.partial', 'x'), { recursive: true });
+    const ctx = scratch.context();
+    await mkdir(join(ctx.workspace, 'repo.partial', 'x'), { recursive: true });
     await runStep(checkout, ctx, { remote: source });
-    await writeFile(join(workspace, 'repo', 'stray'), '');
+    await writeFile(join(ctx.workspace, 'repo', 'stray'), '');
     const second = await commitFiles(source, { b: '2' }, 'second');
     expect(await runStep(checkout, ctx, { remote: source })).toMatchObject({ commit: second, files: 2 });
-    expect(readdirSync(join(workspace, 'repo')).sort()).toEqual(['.git', 'a', 'b']);
+    expect(readdirSync(join(ctx.workspace, 'repo')).sort()).toEqual(['.git', 'a', 'b']);
     await expect(runStep(checkout, ctx, { remote: source, ref: 'nowhere' })).rejects.toThrow('neither a branch');
-    expect((await readdir(workspace)).sort()).toEqual(['.cronwright', 'repo']);
+    expect((await readdir(ctx.workspace)).sort()).toEqual(['.cronwright', 'repo']);
   });
 
   it('checks out a branch, a tag, an old commit and a short hash', async () => {
@@ -77,7 +77,7 @@ describe('git.checkout', () => {
     const second = await commitFiles(source, { b: '2' }, 'second');
     await git(source, 'checkout', '-q', 'main');
     await commitFiles(source, { c: '3' }, 'third');
-    const at = (ref: string): Promise<Checkout> => runStep(checkout, scratch.context().ctx, { remote: source, ref });
+    const at = (ref: string): Promise<Checkout> => runStep(checkout, scratch.context(), { remote: source, ref });
     expect(await at('feature/x')).toMatchObject({ commit: second, branch: 'feature/x', files: 2 });
     expect(await at('v1')).toMatchObject({ commit: first, branch: null, files: 1 });
     expect(await at(first)).toMatchObject({ commit: first, branch: null });
@@ -87,9 +87,9 @@ describe('git.checkout', () => {
   it('fetches only the depth asked for', async () => {
     const source = await scratch.repository('source', { a: '1' });
     await commitFiles(source, { a: '2' }, 'second');
-    const { ctx, workspace } = scratch.context();
+    const ctx = scratch.context();
     await runStep(checkout, ctx, { remote: source, depth: 1 });
-    expect(await git(join(workspace, 'repo'), 'rev-list', '--count', 'HEAD')).toBe('1');
+    expect(await git(join(ctx.workspace, 'repo'), 'rev-list', '--count', 'HEAD')).toBe('1');
   });
 
   it('clones from a shallow clone, a detached HEAD, a linked worktree and a bare repository', async () => {
@@ -100,12 +100,12 @@ describe('git.checkout', () => {
     await git(source, 'worktree', 'add', '--quiet', join(scratch.root, 'linked'));
     await git(source, 'checkout', '--quiet', '--detach');
     const from = (name: string): Promise<Checkout> =>
-      runStep(checkout, scratch.context().ctx, { remote: join(scratch.root, name) });
+      runStep(checkout, scratch.context(), { remote: join(scratch.root, name) });
     expect(await from('shallow')).toMatchObject({ commit: head, branch: 'main' });
     expect(await from('source')).toMatchObject({ commit: head, branch: null });
     expect(await from('linked')).toMatchObject({ commit: head, branch: 'linked' });
     expect(await from('bare.git')).toMatchObject({ commit: head, branch: 'main', remote_name: 'bare' });
-    expect(await runStep(checkout, scratch.context().ctx, { remote: `file://${source}` })).toMatchObject({
+    expect(await runStep(checkout, scratch.context(), { remote: `file://${source}` })).toMatchObject({
       commit: head,
     });
   });
@@ -114,7 +114,7 @@ describe('git.checkout', () => {
     const plain = join(scratch.root, 'plain');
     await mkdir(plain);
     for (const remote of [plain, join(scratch.root, 'missing')]) {
-      const { ctx } = scratch.context();
+      const ctx = scratch.context();
       const failure = runStep(checkout, ctx, { remote });
       await expect(failure).rejects.toMatchObject({ name: 'NotARepository', class: 'fatal' });
       await expect(failure).rejects.toThrow(/REPO.*input `remote`/);
@@ -124,13 +124,13 @@ describe('git.checkout', () => {
 
   it('does not take the repository around a folder that somebody named', async () => {
     const source = await scratch.repository('source', { 'inner/a': '1' });
-    const failure = runStep(checkout, scratch.context().ctx, { remote: join(source, 'inner') });
+    const failure = runStep(checkout, scratch.context(), { remote: join(source, 'inner') });
     await expect(failure).rejects.toMatchObject({ name: 'NotARepository' });
   });
 
   it('tells an empty repository from a missing one', async () => {
     await git(scratch.root, 'init', '--quiet', 'empty');
-    const failure = runStep(checkout, scratch.context().ctx, { remote: join(scratch.root, 'empty') });
+    const failure = runStep(checkout, scratch.context(), { remote: join(scratch.root, 'empty') });
     await expect(failure).rejects.toMatchObject({ name: 'EmptyRepository', class: 'fatal' });
   });
 
@@ -142,7 +142,7 @@ describe('git.checkout', () => {
       'ssh://-oProxyCommand=x/y',
       'ftp://h/x',
     ]) {
-      const failure = runStep(checkout, scratch.context().ctx, { remote });
+      const failure = runStep(checkout, scratch.context(), { remote });
       await expect(failure, remote).rejects.toMatchObject({ name: 'RemoteNotAllowed', class: 'fatal' });
     }
   });
@@ -150,7 +150,7 @@ describe('git.checkout', () => {
   it('refuses a path that leaves the workspace or is the workspace', async () => {
     const source = await scratch.repository('source', { a: '1' });
     for (const path of ['../out', '/etc/x', '.', 'repo/../..']) {
-      const failure = runStep(checkout, scratch.context().ctx, { remote: source, path });
+      const failure = runStep(checkout, scratch.context(), { remote: source, path });
       await expect(failure, path).rejects.toMatchObject({ name: 'PathNotAllowed' });
     }
   });
@@ -173,15 +173,15 @@ describe('git.checkout', () => {
       GIT_CONFIG_VALUE_0: hooks,
     };
     setEnvironment(changes);
-    expect(await runStep(checkout, scratch.context().ctx, { remote: source })).toMatchObject({ files: 1 });
+    expect(await runStep(checkout, scratch.context(), { remote: source })).toMatchObject({ files: 1 });
     expect(existsSync(mark)).toBe(false);
   });
 
   it('shares no file with its source', async () => {
     const source = await scratch.repository('source', { a: '1'.repeat(1000) });
-    const { ctx, workspace } = scratch.context();
+    const ctx = scratch.context();
     await runStep(checkout, ctx, { remote: source });
-    const clone = join(workspace, 'repo');
+    const clone = join(ctx.workspace, 'repo');
     expect(existsSync(join(clone, '.git/objects/info/alternates'))).toBe(false);
     for (const entry of await readdir(join(clone, '.git'), { recursive: true })) {
       const file = await stat(join(clone, '.git', entry));
@@ -200,23 +200,21 @@ describe('git.checkout', () => {
     expect(() => execFileSync('git', ['-C', other, 'log'], { env: { PATH: process.env.PATH }, stdio: 'pipe' })).toThrow(
       /dubious ownership/,
     );
-    expect(await runStep(checkout, scratch.context().ctx, { remote: other })).toMatchObject({ files: 1 });
+    expect(await runStep(checkout, scratch.context(), { remote: other })).toMatchObject({ files: 1 });
     await git(scratch.root, 'clone', '--quiet', '--bare', source, 'foreign.git');
     await chown(join(scratch.root, 'foreign.git'), 65534, 65534);
-    expect(await runStep(checkout, scratch.context().ctx, { remote: join(scratch.root, 'foreign.git') })).toMatchObject(
-      {
-        files: 1,
-      },
-    );
+    expect(await runStep(checkout, scratch.context(), { remote: join(scratch.root, 'foreign.git') })).toMatchObject({
+      files: 1,
+    });
   });
 
   it('leaves links of a repository as links', async () => {
     const source = await scratch.repository('source', { a: '1' });
     await symlink('/etc', join(source, 'etc'));
     await commitFiles(source, {}, 'link');
-    const { ctx, workspace } = scratch.context();
+    const ctx = scratch.context();
     await runStep(checkout, ctx, { remote: source });
-    expect(readdirSync(join(workspace, 'repo'))).toContain('etc');
+    expect(readdirSync(join(ctx.workspace, 'repo'))).toContain('etc');
   });
 });
 
@@ -233,13 +231,13 @@ describe('git.checkout over a network', () => {
       response.end(readFileSync(file));
     });
     const remote = `http://bob:s3cr%40t@127.0.0.1:${port}/served.git`;
-    const { ctx, workspace, logged } = scratch.context();
+    const ctx = scratch.context();
     const result = await runStep<Checkout>(checkout, ctx, { remote });
     expect(result).toMatchObject({ remote_name: 'served', files: 1 });
     expect(seen.length).toBeGreaterThan(0);
     expect(new Set(seen)).toEqual(new Set([`Basic ${Buffer.from('bob:s3cr@t').toString('base64')}`]));
-    expect(logged.join('\n')).not.toMatch(/s3cr/);
-    for (const [name, content] of Object.entries(await readTree(workspace))) {
+    expect(ctx.logged.join('\n')).not.toMatch(/s3cr/);
+    for (const [name, content] of Object.entries(await readTree(ctx.workspace))) {
       expect(content, name).not.toMatch(/s3cr|Ym9iO/);
     }
   });
@@ -253,13 +251,13 @@ describe('git.checkout over a network', () => {
   ];
   it.each(answers)('takes an answer $status for $class $name', async ({ status, name, class: errorClass }) => {
     const port = await serve((_request, response) => void response.writeHead(status).end());
-    const { ctx, logged } = scratch.context();
+    const ctx = scratch.context();
     const failure = runStep(checkout, ctx, { remote: `http://bob:s3cret@127.0.0.1:${port}/x.git` });
     await expect(failure).rejects.toMatchObject({ name, class: errorClass });
     await expect(failure).rejects.not.toThrow(/s3cret/);
-    expect(JSON.stringify([await failure.catch((error: { details: unknown }) => error.details), logged])).not.toContain(
-      's3cret',
-    );
+    expect(
+      JSON.stringify([await failure.catch((error: { details: unknown }) => error.details), ctx.logged]),
+    ).not.toContain('s3cret');
   });
 
   it('takes a refused connection and an unknown host for transient', async () => {
@@ -268,7 +266,7 @@ describe('git.checkout over a network', () => {
     const { port } = server.address() as AddressInfo;
     await new Promise((resolve) => server.close(resolve));
     for (const remote of [`http://127.0.0.1:${port}/x.git`, 'https://nowhere.invalid/x.git']) {
-      const failure = runStep(checkout, scratch.context().ctx, { remote });
+      const failure = runStep(checkout, scratch.context(), { remote });
       await expect(failure).rejects.toMatchObject({ name: 'NetworkError', class: 'transient' });
     }
   });
@@ -277,16 +275,15 @@ describe('git.checkout over a network', () => {
     const requests: string[] = [];
     const port = await serve((request) => requests.push(request.url ?? ''));
     const abort = new AbortController();
-    const { ctx, workspace } = scratch.context({ signal: abort.signal });
+    const ctx = scratch.context({ signal: abort.signal });
     const failure = runStep(checkout, ctx, { remote: `http://127.0.0.1:${port}/x.git` });
     failure.catch(() => undefined);
     await expect.poll(() => requests, { timeout: 10_000 }).not.toEqual([]);
     expect(processesNaming(`127.0.0.1:${port}`)).not.toEqual([]);
-    const reason = Object.assign(new Error('cancelled by a person'), { name: 'cancelled' });
-    abort.abort(reason);
-    await expect(failure).rejects.toBe(reason);
+    abort.abort(createAbortError('cancelled', 'cancelled by a person'));
+    await expect(failure).rejects.toMatchObject({ kind: 'cancelled' });
     await expect.poll(() => processesNaming(`127.0.0.1:${port}`), { timeout: 5_000 }).toEqual([]);
-    expect(existsSync(join(workspace, 'repo.partial'))).toBe(false);
+    expect(existsSync(join(ctx.workspace, 'repo.partial'))).toBe(false);
   });
 });
 

@@ -4,10 +4,12 @@ import { existsSync } from 'node:fs';
 import { chmod, chown, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import plugin from '../../plugins/git/index.ts';
 import { commitFiles, createScratch, git, runStep, type Scratch, type TestContext, writeFiles } from './git-scratch.ts';
 
-const { checkout, changed, commit, push } = plugin.steps;
+const checkout = 'git.checkout';
+const changed = 'git.changed';
+const commit = 'git.commit';
+const push = 'git.push';
 const target = { remote: 'repositories/docs.git', branch: 'docs' };
 let scratch: Scratch;
 let source: string;
@@ -39,24 +41,24 @@ const barePath = (): string => join(scratch.dataDir, 'repositories', 'docs.git')
 
 async function checkedOut(options: { depth?: number; dryRun?: boolean } = {}): Promise<TestContext> {
   const context = scratch.context(options.dryRun === undefined ? {} : { dryRun: options.dryRun });
-  await runStep(checkout, context.ctx, { remote: source, ...(options.depth === undefined ? {} : { depth: 1 }) });
+  await runStep(checkout, context, { remote: source, ...(options.depth === undefined ? {} : { depth: 1 }) });
   return context;
 }
 
 /** One whole run, as the pipeline repo-docs makes it. */
 async function publish(context: TestContext, files: Record<string, string>): Promise<[Changed, Committed, Pushed]> {
-  const state = await runStep<Changed>(changed, context.ctx, target);
+  const state = await runStep<Changed>(changed, context, target);
   await rm(join(context.workspace, 'docs'), { recursive: true, force: true });
   await mkdir(join(context.workspace, 'docs'));
   await writeFiles(join(context.workspace, 'docs'), files);
-  const committed = await runStep<Committed>(commit, context.ctx, {
+  const committed = await runStep<Committed>(commit, context, {
     ...target,
     from: 'docs',
     orphan: true,
     message: 'Document it',
     trailers: { 'Documented-Commit': state.commit },
   });
-  return [state, committed, await runStep<Pushed>(push, context.ctx, { ...target, create_bare: true })];
+  return [state, committed, await runStep<Pushed>(push, context, { ...target, create_bare: true })];
 }
 
 describe('publishing to a repository below the data directory', () => {
@@ -77,7 +79,7 @@ describe('publishing to a repository below the data directory', () => {
     );
 
     const again = await checkedOut({ depth: 1 });
-    const second = await runStep<Changed>(changed, again.ctx, target);
+    const second = await runStep<Changed>(changed, again, target);
     expect(second).toEqual({
       changed: false,
       commit: head,
@@ -120,19 +122,19 @@ describe('publishing to a repository below the data directory', () => {
     const head = await commitFiles(source, { 'other.txt': '3' }, 'second');
     const [, committed] = await publish(await checkedOut(), { 'README.md': 'x' });
     expect(committed).toMatchObject({ committed: true, files: 0 });
-    expect(await runStep(changed, (await checkedOut()).ctx, target)).toMatchObject({ changed: false, last: head });
+    expect(await runStep(changed, await checkedOut(), target)).toMatchObject({ changed: false, last: head });
   });
 
   it('refuses to push over what someone else pushed since, unless the lease is asked for and holds', async () => {
     await publish(await checkedOut(), { 'README.md': 'x' });
     await commitFiles(source, { c: '3' }, 'second');
     const context = await checkedOut();
-    const made = await runStep<Committed>(commit, context.ctx, { ...target, paths: ['c'], message: 'Second' });
+    const made = await runStep<Committed>(commit, context, { ...target, paths: ['c'], message: 'Second' });
     await git(scratch.root, 'clone', '--quiet', barePath(), 'theirs');
     const theirs = await commitFiles(join(scratch.root, 'theirs'), { 'README.md': 'theirs' }, 'theirs');
     await git(join(scratch.root, 'theirs'), 'push', '--quiet', 'origin', 'HEAD:docs');
     for (const lease of [false, true]) {
-      const failure = runStep(push, context.ctx, { ...target, force_with_lease: lease });
+      const failure = runStep(push, context, { ...target, force_with_lease: lease });
       await expect(failure).rejects.toMatchObject({
         name: 'Diverged',
         class: 'fatal',
@@ -141,8 +143,8 @@ describe('publishing to a repository below the data directory', () => {
     }
     expect(await git(barePath(), 'rev-parse', 'docs')).toBe(theirs);
     // Seen and accepted: now the lease holds.
-    await runStep(changed, context.ctx, target);
-    expect(await runStep(push, context.ctx, { ...target, force_with_lease: true })).toMatchObject({ pushed: true });
+    await runStep(changed, context, target);
+    expect(await runStep(push, context, { ...target, force_with_lease: true })).toMatchObject({ pushed: true });
     expect(await git(barePath(), 'rev-parse', 'docs')).toBe(made.commit);
   });
 
@@ -157,17 +159,17 @@ describe('publishing to a repository below the data directory', () => {
   it('keeps to the data directory, except for an address that is a URL', async () => {
     const context = await checkedOut();
     for (const remote of ['../outside.git', join(scratch.root, 'outside.git'), '.']) {
-      const failure = runStep(push, context.ctx, { remote, branch: 'main', create_bare: true });
+      const failure = runStep(push, context, { remote, branch: 'main', create_bare: true });
       await expect(failure, remote).rejects.toMatchObject({ name: 'PathNotAllowed', class: 'fatal' });
     }
     const remote = `file://${join(scratch.root, 'outside.git')}`;
-    expect(await runStep(push, context.ctx, { remote, branch: 'main', create_bare: true })).toMatchObject({
+    expect(await runStep(push, context, { remote, branch: 'main', create_bare: true })).toMatchObject({
       pushed: true,
     });
   });
 
   it('says what is missing: the branch of the clone, the repository to push to, a folder to commit', async () => {
-    const { ctx } = await checkedOut();
+    const ctx = await checkedOut();
     await expect(runStep(push, ctx, { ...target, branch: 'none' })).rejects.toMatchObject({ name: 'BranchNotFound' });
     await expect(runStep(push, ctx, { ...target, branch: 'main' })).rejects.toMatchObject({
       name: 'RepositoryNotFound',
@@ -207,8 +209,8 @@ describe('publishing to a repository below the data directory', () => {
 describe('git.commit in the clone itself', () => {
   it('commits changed, new and deleted files of the branch that is checked out', async () => {
     await commitFiles(source, { 'gone.txt': 'x', 'left alone': '1' }, 'second');
-    const { ctx, workspace } = await checkedOut();
-    const repo = join(workspace, 'repo');
+    const ctx = await checkedOut();
+    const repo = join(ctx.workspace, 'repo');
     await writeFiles(repo, { 'a b.ts': '2', 'new/*.ts': '3', 'left alone': 'changed' });
     await rm(join(repo, 'gone.txt'));
     const paths = ['a b.ts', 'new', 'gone.txt'];
@@ -227,21 +229,21 @@ describe('git.commit in the clone itself', () => {
   });
 
   it('starts a new branch at the checked-out commit', async () => {
-    const { ctx, workspace } = await checkedOut();
-    await writeFiles(join(workspace, 'repo'), { b: '2' });
+    const ctx = await checkedOut();
+    await writeFiles(join(ctx.workspace, 'repo'), { b: '2' });
     await runStep(commit, ctx, { branch: 'next', paths: ['b'], message: 'Add b' });
-    expect(await git(join(workspace, 'repo'), 'log', '--format=%s', 'next')).toBe('Add b\nfirst');
-    expect(await git(join(workspace, 'repo'), 'symbolic-ref', 'HEAD')).toBe('refs/heads/main');
+    expect(await git(join(ctx.workspace, 'repo'), 'log', '--format=%s', 'next')).toBe('Add b\nfirst');
+    expect(await git(join(ctx.workspace, 'repo'), 'symbolic-ref', 'HEAD')).toBe('refs/heads/main');
   });
 
   it('takes paths literally and names the one that does not exist', async () => {
-    const { ctx, workspace } = await checkedOut();
-    await writeFiles(join(workspace, 'repo'), { x1: '1' });
+    const ctx = await checkedOut();
+    await writeFiles(join(ctx.workspace, 'repo'), { x1: '1' });
     await expect(runStep(commit, ctx, { branch: 'main', paths: ['x*'], message: 'x' })).rejects.toThrow(/x\*/);
   });
 
   it('refuses names and texts that git would read as something else', async () => {
-    const { ctx } = await checkedOut();
+    const ctx = await checkedOut();
     const bad = [
       { branch: '--all', message: 'x' },
       { branch: 'a..b', message: 'x' },
@@ -260,10 +262,10 @@ describe('git.changed since a ref', () => {
   it('compares with a branch, tag or commit of the clone', async () => {
     const first = await git(source, 'rev-parse', 'HEAD');
     const before = await checkedOut();
-    expect(await runStep(changed, before.ctx, { since_ref: first })).toMatchObject({ changed: false });
+    expect(await runStep(changed, before, { since_ref: first })).toMatchObject({ changed: false });
     const second = await commitFiles(source, { c: '3' }, 'second');
     const after = await checkedOut();
-    expect(await runStep(changed, after.ctx, { since_ref: first })).toEqual({
+    expect(await runStep(changed, after, { since_ref: first })).toEqual({
       changed: true,
       commit: second,
       last: first,
@@ -272,7 +274,7 @@ describe('git.changed since a ref', () => {
   });
 
   it('wants exactly one thing to compare with', async () => {
-    const { ctx } = await checkedOut();
+    const ctx = await checkedOut();
     for (const input of [{}, { remote: 'x.git' }, { since_ref: 'main', ...target }]) {
       await expect(runStep(changed, ctx, input)).rejects.toThrow(/since_ref|branch/);
     }

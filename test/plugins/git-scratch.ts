@@ -1,30 +1,28 @@
-// Temporary folders, real git repositories and a context to run a step in, for the tests of the plugins git, code and docs.
+// Temporary folders, real git repositories and the real host of steps, for the tests of the plugins git, code and docs.
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { promisify } from 'node:util';
-import type { Json, StepContext, StepDefinition } from 'cronwright/plugin';
+import type { Json } from 'cronwright/plugin';
+import { errorOf, type Overrides, outputOf, runStep as runInHost } from '../support/step-context.ts';
 
 const execute = promisify(execFile);
 
 export interface Scratch {
   root: string;
   dataDir: string;
-  /** A context with a workspace of its own, and what was logged and put through it. */
-  context(options?: {
-    env?: Record<string, string>;
-    signal?: AbortSignal;
-    dryRun?: boolean;
-    workspace?: string;
-  }): TestContext;
+  /** A run to do steps in: its own workspace, and what its steps said and left. */
+  context(options?: ContextOptions): TestContext;
   /** A repository with one commit of these files. */
   repository(name: string, files: Record<string, string>): Promise<string>;
   remove(): Promise<void>;
 }
 
+type ContextOptions = Pick<Overrides, 'env' | 'signal' | 'dryRun' | 'isolation'> & { workspace?: string };
+
 export interface TestContext {
-  ctx: StepContext;
+  overrides: Overrides;
   workspace: string;
   /** Every log line with its fields, as text. */
   logged: string[];
@@ -39,13 +37,10 @@ export async function createScratch(): Promise<Scratch> {
   return {
     root,
     dataDir,
-    context(options = {}) {
+    context({ workspace: given, ...options } = {}) {
       workspaces += 1;
-      return testContext({
-        ...options,
-        dataDir,
-        workspace: options.workspace ?? join(root, `workspace-${workspaces}`),
-      });
+      const workspace = given ?? join(root, `workspace-${workspaces}`);
+      return { overrides: { ...options, dataDir, workspaceDir: workspace }, workspace, logged: [], artifacts: [] };
     },
     async repository(name, files) {
       const path = join(root, name);
@@ -58,18 +53,20 @@ export async function createScratch(): Promise<Scratch> {
   };
 }
 
-/** Runs a step as the host does: checks the input against the schema, then the output. */
+/** The output of a built-in step; throws the stored error (name, class, message, details) of one that does not complete. */
 export async function runStep<Output = Record<string, Json>>(
-  step: StepDefinition | undefined,
-  ctx: StepContext,
+  id: string,
+  context: TestContext,
   input: unknown,
 ): Promise<Output> {
-  if (step === undefined) throw new Error('no such step');
-  const parsed = await step.input['~standard'].validate(input);
-  if (parsed.issues !== undefined) throw new Error(parsed.issues.map((issue) => issue.message).join('; '));
-  const result = await step.output['~standard'].validate(await step.run(ctx, parsed.value));
-  if (result.issues !== undefined) throw new Error(`output: ${result.issues.map((issue) => issue.message).join('; ')}`);
-  return result.value as Output;
+  const ran = await runInHost(id, input, context.overrides);
+  context.logged.push(...ran.recorded.log.map(({ message, fields }) => `${message} ${JSON.stringify(fields ?? {})}`));
+  for (const { artifact, content } of ran.recorded.artifacts) {
+    context.artifacts.push({ name: artifact.name, content: Buffer.from(content).toString('utf8') });
+  }
+  if (ran.result.kind === 'completed') return outputOf<Output>(ran);
+  const error = errorOf(ran);
+  throw Object.assign(new Error(error.message), { ...error, kind: ran.result.kind });
 }
 
 /** Git as a person runs it, beside the plugin; answers with its output, trimmed. */
@@ -105,58 +102,4 @@ export async function readTree(directory: string): Promise<Record<string, string
     found[relative(directory, path)] = await readFile(path, 'utf8');
   }
   return Object.fromEntries(Object.entries(found).sort(([a], [b]) => (a < b ? -1 : 1)));
-}
-
-function testContext(options: {
-  dataDir: string;
-  workspace: string;
-  env?: Record<string, string>;
-  signal?: AbortSignal;
-  dryRun?: boolean;
-}): TestContext {
-  const logged: string[] = [];
-  const artifacts: { name: string; content: string }[] = [];
-  const note = (message: string, fields?: Record<string, unknown>): void => {
-    logged.push(`${message} ${JSON.stringify(fields ?? {})}`);
-  };
-  const unused = (): never => {
-    throw new Error('this test does not offer that');
-  };
-  const ctx: StepContext = {
-    signal: options.signal ?? new AbortController().signal,
-    idempotencyKey: 'key',
-    token: 1,
-    attempt: 1,
-    tenant: 'default',
-    runId: '01900000-0000-7000-8000-000000000000',
-    pipeline: 'test',
-    step: 'step',
-    item: undefined,
-    dryRun: options.dryRun ?? false,
-    workspace: options.workspace,
-    env: options.env ?? {},
-    log: { debug: note, info: note, warn: note, error: note },
-    output: (_stream, chunk) => note(chunk),
-    progress: (progress) => note('progress', { ...progress }),
-    checkpoint: { load: () => Promise.resolve(undefined), save: () => Promise.resolve() },
-    artifacts: {
-      put({ name, mediaType, content }) {
-        const text = typeof content === 'string' ? content : Buffer.from(content).toString('utf8');
-        artifacts.push({ name, content: text });
-        return Promise.resolve({ id: 'artifact', name, mediaType, size: text.length, sha256: '' });
-      },
-      get: unused,
-    },
-    secrets: { get: unused },
-    sql: unused,
-    event: () => undefined,
-    traceparent: undefined,
-    host: {
-      apiUrl: undefined,
-      dataDir: options.dataDir,
-      allowPrivateHosts: [],
-      programEnv: { PATH: process.env.PATH ?? '', HOME: options.dataDir },
-    },
-  };
-  return { ctx, workspace: options.workspace, logged, artifacts };
 }
