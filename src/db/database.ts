@@ -2,15 +2,27 @@
 
 /** A whole SQL statement under a name; the name is its metric label and its prepared-statement key. */
 export interface Statement {
-  /** snake_case, unique, bounded: becomes the label `operation`. */
+  /** snake_case, unique (two texts under one name are refused), bounded, at most 63 bytes: becomes the label `operation`. */
   readonly name: string;
   /** Parameters are `$1, $2, …`; lists go in as arrays (`unnest($1::uuid[])`, `= any($1)`). */
   readonly text: string;
+  /**
+   * Repeating it is harmless (compare-and-set, client-made ids with `on conflict do nothing`), so it is sent again when a
+   * connection drops. Statements that begin with `select` are taken as such. Where neither holds, a write whose answer
+   * was lost rejects with AmbiguousCommitError.
+   */
+  readonly idempotent?: boolean;
+  /** False: not kept as a prepared statement, and the name may stand for many texts (migrations, upkeep). */
+  readonly prepare?: boolean;
+  /** How long to wait for the answer before the connection counts as lost; 0 waits for ever. Default: the driver's. */
+  readonly timeoutMs?: number;
 }
 
+export type StatementOptions = Pick<Statement, 'idempotent' | 'prepare' | 'timeoutMs'>;
+
 /** Names a statement. The only interpolation allowed in `text` is the schema name. */
-export function statement(name: string, text: string): Statement {
-  return { name, text };
+export function statement(name: string, text: string, options: StatementOptions = {}): Statement {
+  return { name, text, ...options };
 }
 
 export interface QueryResult<Row> {
@@ -35,11 +47,14 @@ export interface Queryable {
 export type Isolation = 'read committed' | 'serializable';
 
 export interface Database extends Queryable {
+  /** `postgres` until the first connection has told CockroachDB apart. */
   readonly kind: 'pglite' | 'postgres' | 'cockroachdb';
   /**
    * Runs `work` in a transaction and commits it. It is retried whole on 40001, 40P01, 40003 and dropped connections,
-   * so `work` must have no side effects besides its queries. A commit whose answer was lost is not retried blindly: it
-   * rejects with AmbiguousCommitError unless `options.idempotent` says that repeating is harmless.
+   * so `work` must have no side effects besides its queries. An SQL error ends the transaction even where `work` catches
+   * it. A commit whose answer was lost is not retried blindly: it rejects with AmbiguousCommitError unless
+   * `options.idempotent` says that repeating is harmless. Inside `work` only `tx` may be used: a query on the database
+   * itself would wait for the very transaction that waits for it, and is refused where the driver guards (PGlite always).
    */
   transaction<T>(work: (tx: Queryable) => Promise<T>, options?: { idempotent?: boolean }): Promise<T>;
   /**
