@@ -1,13 +1,13 @@
 // All routes in one table: the API, its description, the open endpoints and the pages.
 import type { IncomingMessage } from 'node:http';
 import { type Context, Hono } from 'hono';
-import { errorMessage } from '../domain/errors.ts';
+import { CronwrightError, errorMessage } from '../domain/errors.ts';
 import type { Access } from './access.ts';
 import type { HttpContext } from './http-context.ts';
 import { createOpenApiDocument } from './openapi.ts';
 import { mountPages } from './pages/mount-pages.ts';
 import { isFault, methodNotAllowed, notFound, problemResponse, toProblem } from './problem.ts';
-import { jsonResponse, textResponse } from './response.ts';
+import { jsonResponse, redirectTo, textResponse } from './response.ts';
 import type { Route, RouteServer } from './route.ts';
 import { cronRoutes } from './routes/cron-routes.ts';
 import { pipelineRoutes } from './routes/pipeline-routes.ts';
@@ -52,7 +52,7 @@ export function createHttpApp(options: HttpAppOptions): Hono<HttpEnv> {
         access.check({ method: c.req.method, path: c.req.path, headers: c.env.incoming.headers });
         return await handler(c);
       } catch (error) {
-        return answerError(context, error, c.req.path);
+        return loginInstead(error, c) ?? answerError(context, error, c.req.path);
       }
     });
   };
@@ -105,6 +105,15 @@ function mountOpenEndpoints(mount: Mount, context: HttpContext): void {
     document ??= createOpenApiDocument(apiRoutes, node.version);
     return jsonResponse(document);
   });
+}
+
+/** A browser that asks for a page without the token is shown where to give it. */
+function loginInstead(error: unknown, c: Context<HttpEnv>): Response | undefined {
+  const { path, method } = c.req;
+  const isPage = method === 'GET' && !path.startsWith('/api/') && (c.req.header('accept') ?? '').includes('text/html');
+  if (!isPage || !(error instanceof CronwrightError) || error.code !== 'unauthorized') return undefined;
+  const { pathname, search } = new URL(c.req.url);
+  return redirectTo(`/login?next=${encodeURIComponent(pathname + search)}`);
 }
 
 function answerError(context: HttpContext, error: unknown, path: string): Response {
