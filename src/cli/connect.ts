@@ -14,5 +14,12 @@ export function connect(context: CliContext, options: DaemonOptions): DaemonClie
     url: options.url ?? (context.env.CRONWRIGHT_URL || 'http://127.0.0.1:8080'),
     token: options.token ?? (context.env.CRONWRIGHT_TOKEN || undefined),
     tenant: options.tenant,
+    actor: actorOf(context),
   });
+}
+
+/** The user of the shell, where the name fits into a header. */
+function actorOf(context: CliContext): string {
+  const user = context.env.USER || context.env.LOGNAME || context.env.USERNAME || '';
+  return /^[\x20-\x7e]{1,200}$/.test(user) ? user : 'cli';
 }

@@ -6,6 +6,8 @@ export interface DaemonClientOptions {
   url: string;
   token?: string | undefined;
   tenant?: string | undefined;
+  /** Who asks; kept in the history of what is done. */
+  actor?: string | undefined;
   /** For one request, in milliseconds; default 30,000. */
   timeoutMs?: number | undefined;
 }
@@ -70,6 +72,8 @@ function headersOf(options: DaemonClientOptions, method: string): Record<string,
   return {
     accept: 'application/json',
     ...(method === 'POST' ? { 'content-type': 'application/json' } : {}),
+    'cronwright-origin': 'cli',
+    ...(options.actor === undefined ? {} : { 'cronwright-actor': options.actor }),
     ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
     ...(options.tenant === undefined ? {} : { 'cronwright-tenant': options.tenant }),
   };

@@ -21,6 +21,7 @@ function declareTrigger(program: Command, context: CliContext, finish: Finish): 
     .argument('<id>', 'schedule or pipeline')
     .option('-i, --input <name=value>', 'an input; name:=JSON for other than text (repeatable)', collect)
     .option('--priority <n>', '1 (first) to 10 (pipelines only)', wholeNumber('--priority', 1, 10))
+    .option('--at <when>', 'not now but then: an instant, or in how long (2h; pipelines only)')
     .option('--dry-run', 'change nothing outside; steps say what they would do (pipelines only)')
     .option('--force', "also while a run of the same schedule is live, against the schedule's overlap policy")
     .option('-f, --follow', 'show the log until the run has ended; exit 1 if it failed')

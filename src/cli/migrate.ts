@@ -1,5 +1,9 @@
 // `cronwright migrate`: brings the database's tables up to date, or says what is pending.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Settings } from '../config/load-settings.ts';
 import { migrate, pendingMigrations } from '../db/migrate.ts';
+import { readMigrations } from '../db/migration-files.ts';
 import type { CliContext } from './cli-context.ts';
 import { type ExitCode, exitCodes } from './exit-code.ts';
 import { openOwnDatabase, readSettings, type SettingsOptions } from './load-config.ts';
@@ -9,14 +13,10 @@ export async function migrateDatabase(
   context: CliContext,
   options: SettingsOptions & { check?: boolean },
 ): Promise<ExitCode> {
-  const db = await openOwnDatabase(await readSettings(context, options));
+  const settings = await readSettings(context, options);
+  if (options.check) return tellPending(context, await findPending(settings), options.json);
+  const db = await openOwnDatabase(settings);
   try {
-    if (options.check) {
-      const pending = await pendingMigrations(db);
-      if (options.json) printJson(context, { pending });
-      else printLine(context, pending.length === 0 ? 'Up to date.' : `Pending: ${pending.join(', ')}`);
-      return pending.length === 0 ? exitCodes.done : exitCodes.failed;
-    }
     const onApplied = (name: string): void => {
       if (!options.json) printLine(context, `applied ${name}`);
     };
@@ -27,4 +27,23 @@ export async function migrateDatabase(
   } finally {
     await db.close();
   }
+}
+
+/** Looking must not make an embedded database that is not there yet. */
+async function findPending(settings: Settings): Promise<string[]> {
+  if (settings.databaseUrl === undefined && !existsSync(join(settings.dataDir, 'db'))) {
+    return (await readMigrations()).map(({ name }) => name);
+  }
+  const db = await openOwnDatabase(settings);
+  try {
+    return await pendingMigrations(db);
+  } finally {
+    await db.close();
+  }
+}
+
+function tellPending(context: CliContext, pending: readonly string[], json: boolean | undefined): ExitCode {
+  if (json) printJson(context, { pending });
+  else printLine(context, pending.length === 0 ? 'Up to date.' : `Pending: ${pending.join(', ')}`);
+  return pending.length === 0 ? exitCodes.done : exitCodes.failed;
 }

@@ -5,7 +5,7 @@ import type { CliContext } from './cli-context.ts';
 import { connect, type DaemonOptions } from './connect.ts';
 import { type DaemonClient, segment } from './daemon-client.ts';
 import { type ExitCode, exitCodes } from './exit-code.ts';
-import { wrongOption } from './option-values.ts';
+import { instantOrDistance, wrongOption } from './option-values.ts';
 import { parseInputs } from './parse-inputs.ts';
 import { printJson, printJsonLine, printLine } from './print.ts';
 import { paintState } from './show-state.ts';
@@ -13,6 +13,7 @@ import { paintState } from './show-state.ts';
 export interface TriggerOptions extends DaemonOptions {
   input?: string[];
   priority?: number;
+  at?: string;
   dryRun?: boolean;
   force?: boolean;
   follow?: boolean;
@@ -24,12 +25,16 @@ export async function trigger(context: CliContext, id: string, options: TriggerO
   const inputs = await readInputs(daemon, pipeline, options.input ?? []);
   const answer =
     schedule === undefined
-      ? await startPipeline(daemon, id, inputs, options)
+      ? await startPipeline(daemon, id, inputs, options, context.clock.now())
       : await triggerSchedule(daemon, id, inputs, options);
   const runId = answer.id;
   if (!options.follow) {
     if (options.json) printJson(context, answer);
-    else printLine(context, `${runId}: started; see \`cronwright show ${runId}\`.`);
+    else
+      printLine(
+        context,
+        `${runId}: ${answer.run_at === null ? 'started' : `starts at ${answer.run_at}`}; see \`cronwright show ${runId}\`.`,
+      );
     return exitCodes.done;
   }
   const { followLog } = await import('./logs.ts');
@@ -57,12 +62,16 @@ function startPipeline(
   id: string,
   inputs: Record<string, unknown> | undefined,
   options: TriggerOptions,
+  nowMs: number,
 ): Promise<StartAnswer> {
   if (options.force)
     throw wrongOption('--force', id, 'a schedule (pipeline.schedule); a pipeline has no overlap policy');
   return daemon.post<StartAnswer>(`/pipelines/${segment(id)}/runs`, {
     ...(inputs === undefined ? {} : { inputs }),
     ...(options.priority === undefined ? {} : { priority: options.priority }),
+    ...(options.at === undefined
+      ? {}
+      : { run_at: new Date(instantOrDistance('--at', options.at, nowMs, 1)).toISOString() }),
     ...(options.dryRun ? { dry_run: true } : {}),
   });
 }
@@ -75,6 +84,7 @@ function triggerSchedule(
 ): Promise<StartAnswer> {
   if (options.priority !== undefined)
     throw wrongOption('--priority', id, 'a pipeline; a schedule has its own priority');
+  if (options.at !== undefined) throw wrongOption('--at', id, 'a pipeline; a schedule has its own times');
   if (options.dryRun) throw wrongOption('--dry-run', id, 'a pipeline');
   return daemon.post<StartAnswer>(`/schedules/${segment(id)}/trigger`, {
     ...(inputs === undefined ? {} : { inputs }),
