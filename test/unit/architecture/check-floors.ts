@@ -69,7 +69,11 @@ async function readModules(root: string): Promise<IModule[]> {
       doNotFollow: { path: 'node_modules' },
       tsPreCompilationDeps: true,
       tsConfig: { fileName: 'tsconfig.json' },
-      enhancedResolveOptions: { extensions: ['.ts', '.js'], conditionNames: ['import', 'node', 'default'] },
+      enhancedResolveOptions: {
+        extensions: ['.ts', '.js'],
+        conditionNames: ['import', 'node', 'default'],
+        exportsFields: ['exports'],
+      },
     },
     undefined,
     { tsConfig: { options: { paths: { 'cronwright/plugin': [join(root, 'src/steps/api.ts')] } } } },
