@@ -31,10 +31,11 @@ export interface App {
   start(): Promise<{ url: string }>;
   /** Reads the configuration again; what is wrong changes nothing and is in the log. Never rejects. */
   reload(): Promise<void>;
-  /** Lets runs end for `drainMs` (default: the settings' `timing.drain`), gives back the others, closes everything. Safe twice. */
-  stop(drainMs?: number): Promise<void>;
-  /** Ends what a stop still waits for. */
-  hurry(): void;
+  /**
+   * `drain` lets runs end within `timing.drain`, `cancel` ends their steps now; what has not ended goes back to the queue.
+   * Then everything is closed. May be called again, and while it starts.
+   */
+  stop(how: 'drain' | 'cancel'): Promise<void>;
 }
 
 export function createApp(options: AppOptions): App {
@@ -147,11 +148,11 @@ export function createApp(options: AppOptions): App {
       }
     },
     reload: () => reloadNow(),
-    hurry: () => engine?.abortRuns(),
-    stop(drainMs = settings.timing.drainMs) {
+    stop(how) {
       starting.abort();
+      if (how === 'cancel') engine?.abortRuns();
       stopping ??= (async () => {
-        await engine?.stop(drainMs);
+        await engine?.stop(how === 'drain' ? settings.timing.drainMs : 0);
         await cleanUps.run((name, error) => log.error({ err: error }, `stopping ${name} failed`));
       })();
       return stopping;

@@ -6,7 +6,7 @@ import type { Pipeline } from '../domain/pipeline.ts';
 import type { EventBus } from '../observe/events.ts';
 import { type Limit, setLimits } from '../queue/set-limits.ts';
 import { applySchedules } from '../schedule/apply-schedules.ts';
-import { savePipelines } from '../store/pipelines.ts';
+import { savePipelines, storePipelines } from '../store/pipelines.ts';
 import type { PipelinesInForce } from './pipelines-in-force.ts';
 
 const databaseNow = statement(
@@ -33,6 +33,16 @@ export async function applyPipelines(
     schedules: applied.total,
     changed: applied.changed + applied.removed,
   });
+}
+
+/** For a run without a daemon: definitions and limits only, nothing is put in force for others. */
+export async function storeDefinitions(
+  loaded: { pipelines: readonly Pipeline[]; hash: string },
+  deps: { db: Database; inForce: PipelinesInForce },
+): Promise<void> {
+  await storePipelines(deps.db, loaded.pipelines);
+  await setLimits(deps.db, limitsOf(loaded.pipelines));
+  deps.inForce.replace(loaded.pipelines, loaded.hash);
 }
 
 /** Several pipelines may share a group; the smallest limit holds. */

@@ -29,7 +29,7 @@ import { createHeartbeat } from '../worker/heartbeat.ts';
 import { createLazyStarts } from '../worker/lazy-starts.ts';
 import { createRunLogs } from '../worker/run-logs.ts';
 import { createWorkerPool } from '../worker/worker-pool.ts';
-import { applyPipelines } from './apply-pipelines.ts';
+import { applyPipelines, storeDefinitions } from './apply-pipelines.ts';
 import { createCleanUps } from './clean-ups.ts';
 import { createConnections } from './connections.ts';
 import { createPipelinesInForce } from './pipelines-in-force.ts';
@@ -81,7 +81,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   await migrate(db);
   const inForce = createPipelinesInForce(registry);
   if (options.schedules) await applyPipelines(options.pipelines, { db, inForce, events });
-  else inForce.replace(options.pipelines.pipelines, options.pipelines.hash);
+  else await storeDefinitions(options.pipelines, { db, inForce });
   const register = () =>
     registerNode(db, {
       ...node,

@@ -31,16 +31,29 @@ const load = statement(
   'select definition from cronwright.pipelines where tenant = $1 and id = $2 and version = $3',
 );
 
+/** Keeps these versions, so that runs of theirs can be read and carried on; what is in force stays as it is. */
+export async function storePipelines(
+  db: Queryable,
+  pipelines: readonly Pipeline[],
+  now: Date | null = null,
+): Promise<void> {
+  await db.query(save, [...keyColumns(pipelines), pipelines.map((one) => JSON.stringify(one)), now]);
+}
+
 /** Makes these the pipelines in force; all others stay stored and inactive. Call it in a transaction. */
 export async function savePipelines(
   tx: Queryable,
   pipelines: readonly Pipeline[],
   now: Date | null = null,
 ): Promise<void> {
-  const key = [pipelines.map((one) => one.tenant), pipelines.map((one) => one.id), pipelines.map((one) => one.version)];
-  await tx.query(save, [...key, pipelines.map((one) => JSON.stringify(one)), now]);
+  const key = keyColumns(pipelines);
+  await storePipelines(tx, pipelines, now);
   await tx.query(deactivate, key);
   await tx.query(activate, key);
+}
+
+function keyColumns(pipelines: readonly Pipeline[]): string[][] {
+  return [pipelines.map((one) => one.tenant), pipelines.map((one) => one.id), pipelines.map((one) => one.version)];
 }
 
 export async function loadPipelineVersion(

@@ -1,0 +1,102 @@
+// `cronwright run`: one run of one pipeline, without a daemon, by an engine of its own that serves nothing else.
+import { sleepUnlessAborted } from '../base/service.ts';
+import type { Settings } from '../config/load-settings.ts';
+import { announceRuns } from '../control/announce-runs.ts';
+import { cancelRun } from '../control/cancel-run.ts';
+import { newRunOf, requirePipeline } from '../control/start-run.ts';
+import { openDatabase } from '../db/open-database.ts';
+import { waitForDatabase } from '../db/wait-for-database.ts';
+import { isTerminal } from '../domain/run.ts';
+import { createEventBus } from '../observe/events.ts';
+import { enqueueRuns } from '../queue/enqueue-runs.ts';
+import { getRun, type RunDetail } from '../reads/get-run.ts';
+import { type LogLineView, runLogs } from '../reads/run-logs.ts';
+import { runSteps, type StepView } from '../reads/run-steps.ts';
+import { createCleanUps } from './clean-ups.ts';
+import { databaseHooks } from './database-events.ts';
+import { type Engine, startEngine } from './engine.ts';
+import { loadCheckedPipelines, loadRegistry } from './load-definitions.ts';
+import { packageVersion } from './package-version.ts';
+
+export interface RunOnceOptions {
+  settings: Settings;
+  env: Readonly<Record<string, string | undefined>>;
+  pipeline: string;
+  tenant?: string;
+  inputs?: Readonly<Record<string, unknown>>;
+  dryRun?: boolean;
+  actor?: string;
+  /** Aborted: the run is cancelled, and what it came to is returned. */
+  signal?: AbortSignal;
+  /** How the run stands, several times a second; `lines` are those since the last call. */
+  onUpdate?: (update: { run: RunDetail; steps: StepView[]; lines: LogLineView[] }) => void;
+}
+
+export interface RunOnceResult {
+  run: RunDetail;
+  steps: StepView[];
+}
+
+const lookEveryMs = 200;
+
+/** Rejects with `invalid_config`, `not_found`, `invalid_input`, or `unavailable` where the database cannot be used. */
+export async function runOnce(options: RunOnceOptions): Promise<RunOnceResult> {
+  const { settings, env } = options;
+  const tenant = options.tenant ?? 'default';
+  const registry = await loadRegistry(settings);
+  const pipelines = await loadCheckedPipelines(settings, registry);
+  const events = createEventBus();
+  const cleanUps = createCleanUps();
+  try {
+    const db = await openDatabase({
+      dataDir: settings.dataDir,
+      ...(settings.databaseUrl === undefined ? {} : { databaseUrl: settings.databaseUrl }),
+      ...databaseHooks(events),
+    });
+    cleanUps.add('database', () => db.close());
+    await waitForDatabase(db, { signal: AbortSignal.abort() });
+    // A queue of its own: this engine takes no other run, and no other takes this one.
+    const queue = `run-${process.pid}`;
+    const engine = await startEngine({
+      db,
+      settings: { ...settings, queues: [queue] },
+      registry,
+      pipelines,
+      env,
+      events,
+      version: packageVersion(),
+      apiUrl: () => undefined,
+      schedules: false,
+    });
+    cleanUps.add('engine', () => engine.stop(0));
+    const { control } = engine;
+    const request = { inputs: options.inputs, dryRun: options.dryRun };
+    const caller = { tenant, actor: options.actor ?? 'cli', origin: 'cli' } as const;
+    const run = { ...newRunOf(control, requirePipeline(control, tenant, options.pipeline), request, caller), queue };
+    await enqueueRuns(db, [run]);
+    await announceRuns(control, [run]);
+    return await follow(engine, tenant, run.id, options);
+  } finally {
+    await cleanUps.run(() => {});
+  }
+}
+
+async function follow(engine: Engine, tenant: string, id: string, options: RunOnceOptions): Promise<RunOnceResult> {
+  const { db } = engine.control;
+  const signal = options.signal ?? new AbortController().signal;
+  let cursor: string | undefined;
+  let isCancelled = false;
+  for (;;) {
+    const run = await getRun(db, tenant, id);
+    const steps = await runSteps(db, tenant, id);
+    const page = await runLogs(db, tenant, id, { cursor, limit: 1_000, follow: true });
+    cursor = page.next_cursor ?? cursor;
+    options.onUpdate?.({ run, steps, lines: page.items });
+    if (isTerminal(run.state) && page.next_cursor === null) return { run, steps };
+    if (signal.aborted && !isCancelled) {
+      isCancelled = true;
+      await cancelRun(engine.control, { tenant, id, actor: options.actor ?? 'cli' });
+    }
+    await sleepUnlessAborted(lookEveryMs, isCancelled ? new AbortController().signal : signal);
+  }
+}
