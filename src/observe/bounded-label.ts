@@ -4,7 +4,7 @@
 export const otherLabel = '_other';
 
 /** DESIGN §12: at most 200 pipelines; the same for schedules, step types, tenants, statements and routes. */
-export const maxLabelValues = 200;
+const maxLabelValues = 200;
 
 export interface BoundedLabel {
   /** The label for `value`; values are told apart within `group` (a pipeline within its tenant), and bounded over all groups. */
