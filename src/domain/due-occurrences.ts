@@ -211,8 +211,8 @@ function rangeOf(
   reason: string,
 ): RangeDecision[] {
   const count = compiled.count(fromMs, toMs).nominal;
-  const first = compiled.between(fromMs, toMs, 1)[0];
-  const last = compiled.last(fromMs, toMs, 1)[0];
+  const first = count === 0 ? undefined : compiled.between(fromMs, toMs, 1)[0];
+  const last = count === 0 ? undefined : compiled.last(fromMs, toMs, 1)[0];
   return first === undefined || last === undefined
     ? []
     : [{ outcome, firstAt: first.at, lastAt: last.at, count, reason }];

@@ -46,8 +46,8 @@ export interface CompileOptions {
   id?: string;
 }
 
-/** Compiled schedules in memory: a few hundred bytes each. */
-const compiled = new RecentCache<string, CompiledSchedule>(5_000);
+/** About 1 kB each. Only schedules with `H` need an entry of their own, and 10,000 of them may be due together. */
+const compiled = new RecentCache<string, CompiledSchedule>(20_000);
 
 /**
  * Compiles an expression of the dialect (DESIGN: Vixie's, with L, W, #, H, wrap-around ranges and `@every`) for an
