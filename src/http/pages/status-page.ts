@@ -109,9 +109,10 @@ function eta(run: RunView, now: Date): Html | string {
 }
 
 function failedLately({ failed, at }: StatusData): Html {
+  const newestFirst = [...failed].sort((a, b) => (b.finished_at?.getTime() ?? 0) - (a.finished_at?.getTime() ?? 0));
   return html`<section><h2>Failed lately</h2>
 <table class="rows"><thead><tr><th>run</th><th></th><th>why</th><th class="n">when</th></tr></thead><tbody>
-${failed.map(
+${newestFirst.map(
   (run) => html`<tr>
 <td>${runLink(run)}</td>
 <td>${badge(run.state)}</td>
@@ -161,7 +162,7 @@ ${next.map(
 }
 
 export function lastRun({ last_run }: ScheduleView): Html {
-  if (last_run === null) return html`<span class="dim">none yet</span>`;
+  if (last_run === null) return html`<span class="dim">none</span>`;
   return html`<a href="/runs/${last_run.id}">${badge(last_run.state)}</a>`;
 }
 
@@ -195,12 +196,17 @@ function queueTable(queue: QueueStatusView): Html {
   const tenants = Object.keys(queue.by_tenant);
   if (names.length === 0) return html`<section><h2>Queue</h2><p class="dim">Empty.${wait}</p></section>`;
   const line = (name: string, counts: Readonly<Record<string, number>>) =>
-    html`<tr><td>${name}</td>${queueStates.map((state) => html`<td data-label="${state}" class="n">${counts[state] ? count(counts[state]) : html`<span class="dim">·</span>`}</td>`)}</tr>`;
+    html`<tr><td>${name}</td>${queueStates.map((state) => figure(state, counts[state] ?? 0))}</tr>`;
   return html`<section><h2>Queue</h2>
 <table class="rows figures"><thead><tr><th></th>${queueStates.map((state) => html`<th class="n">${state}</th>`)}</tr></thead><tbody>
 ${names.map((name) => line(name, queue.by_queue[name] ?? {}))}
 ${tenants.length > 1 ? tenants.map((name) => line(`tenant ${name}`, queue.by_tenant[name] ?? {})) : ''}
 </tbody></table><p class="more dim">${count(queue.depth)} live.${wait}</p></section>`;
+}
+
+function figure(state: string, n: number): Html {
+  if (n === 0) return html`<td class="n zero dim">·</td>`;
+  return html`<td data-label="${state}" class="n">${count(n)}</td>`;
 }
 
 function nodeTable({ nodes, at }: StatusData): Html {

@@ -47,9 +47,10 @@ export function relative(at: Date, now: Date): Html {
 
 /** `22 Nov 02:00:00 −05:00` from an ISO text on a wall clock. */
 export function wallClock(local: string): string {
-  const [, month = '', day = '', time = '', offset = ''] = /^\d+-(\d\d)-(\d\d)T(\d\d:\d\d:\d\d)(.*)$/.exec(local) ?? [];
+  const [, month = '', day = '', time = '', offset = ''] =
+    /^\d+-(\d\d)-(\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(.*)$/.exec(local) ?? [];
   const name = 'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split(' ')[Number(month) - 1] ?? '';
-  return `${Number(day)} ${name} ${time} ${offset === 'Z' ? '+00:00' : offset}`.replace(' -', ' −');
+  return `${Number(day)} ${name} ${time} ${offset === 'Z' ? '+00:00' : offset.replace('-', '−')}`;
 }
 
 const wordOfState: Readonly<Record<string, string>> = {
