@@ -19,7 +19,7 @@ export function connect(context: CliContext, options: DaemonOptions): DaemonClie
 }
 
 /** The user of the shell, where the name fits into a header. */
-function actorOf(context: CliContext): string {
+export function actorOf(context: CliContext): string {
   const user = context.env.USER || context.env.LOGNAME || context.env.USERNAME || '';
   return /^[\x20-\x7e]{1,200}$/.test(user) ? user : 'cli';
 }

@@ -37,7 +37,7 @@ function errorForPeople(context: CliContext, error: unknown): string {
     const { excerpt, hint } = error.details;
     if (typeof excerpt === 'string') lines.push(excerpt);
     // A message that already tells its problems is not told twice.
-    if (!error.problems.every((problem) => message.includes(problem.message))) {
+    if (!error.problems.every((problem) => isTold(message, problem))) {
       lines.push(...error.problems.map((problem) => `  ${plainText(problemLine(problem))}`));
     }
     if (typeof hint === 'string') lines.push(dim(hint));
@@ -47,4 +47,11 @@ function errorForPeople(context: CliContext, error: unknown): string {
     if (cause !== '' && !message.includes(cause)) lines.push(dim(`  because: ${cause}`));
   }
   return lines.join('\n');
+}
+
+function isTold(message: string, { path, got, message: what }: Problem): boolean {
+  return (
+    message.includes(what) ||
+    (path !== undefined && got !== undefined && message.includes(path) && message.includes(got))
+  );
 }
