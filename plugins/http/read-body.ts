@@ -15,15 +15,15 @@ const decoders: Readonly<Record<string, () => NodeJS.ReadWriteStream>> = {
   br: createBrotliDecompress,
 };
 
-/** More than `maxBytes`, counted unpacked, is a fatal BodyTooLarge. */
+/** More than `maxBytes`, counted unpacked, is a fatal BodyTooLarge. What is empty by its nature is not unpacked. */
 export async function readBody(
   stream: Readable,
   headers: Readonly<Record<string, string>>,
-  options: { maxBytes: number; isHead: boolean },
+  options: { maxBytes: number; isEmpty: boolean },
 ): Promise<ReceivedBody> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of options.isHead ? stream : unpacked(stream, headers['content-encoding'])) {
+  for await (const chunk of options.isEmpty ? stream : unpacked(stream, headers['content-encoding'])) {
     const piece = chunk as Buffer;
     bytes += piece.length;
     if (bytes > options.maxBytes) {

@@ -25,11 +25,10 @@ export async function send(
       const headers = plainHeaders(response.headers);
       const next = options.maxRedirects === 0 ? undefined : redirectOf(hop, response.statusCode, headers.location);
       if (next) return { next };
-      const body = await readBody(response.body, headers, {
-        maxBytes: options.maxBytes,
-        isHead: hop.method === 'HEAD',
-      });
-      return { response: { status: response.statusCode, headers, body, url: shownUrl(hop.url) } };
+      const { statusCode: status } = response;
+      const isEmpty = hop.method === 'HEAD' || status === 204 || status === 304 || headers['content-length'] === '0';
+      const body = await readBody(response.body, headers, { maxBytes: options.maxBytes, isEmpty });
+      return { response: { status, headers, body, url: shownUrl(hop.url) } };
     });
     if (answer.response) return answer.response;
     if (redirects >= options.maxRedirects) {

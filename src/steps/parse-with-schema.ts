@@ -22,19 +22,25 @@ export function parseWithSchema<T>(
 /** What is wrong with a value; empty where nothing is. */
 export async function findProblems(schema: StandardSchema, value: unknown): Promise<readonly InputProblem[]> {
   const result = await schema['~standard'].validate(value);
-  return (result.issues ?? []).map((issue) => ({ path: pathOf(issue), message: issue.message }));
+  return (result.issues ?? []).map((issue) => ({ path: pathOf(issue), message: messageOf(issue) }));
 }
 
 function parsedValue<T>(result: StandardResult<T>, subject: string): T {
   if (!result.issues) return result.value;
   const shown = result.issues.slice(0, 10).map((issue) => {
     const path = pathOf(issue).join('.');
-    return path === '' ? issue.message : `${path}: ${issue.message}`;
+    return path === '' ? messageOf(issue) : `${path}: ${messageOf(issue)}`;
   });
   const more = result.issues.length > shown.length ? `; and ${result.issues.length - shown.length} more` : '';
   throw new StepError('fatal', `${subject} does not fit its schema: ${shown.join('; ')}${more}`, {
     name: 'ValidationError',
   });
+}
+
+/** With what is below it: zod says of a bad key of a record only that it is bad, and why one level deeper. */
+function messageOf(issue: StandardIssue & { issues?: unknown }): string {
+  const inner = Array.isArray(issue.issues) ? (issue.issues as readonly StandardIssue[]) : [];
+  return [issue.message, ...inner.map(({ message }) => message)].join(': ');
 }
 
 function pathOf(issue: StandardIssue): (string | number)[] {
