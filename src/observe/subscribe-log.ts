@@ -71,7 +71,6 @@ function toFields(payload: object): LogFields {
   const fields: Record<string, unknown> = {};
   for (const key in payload) {
     const value = payload[key as keyof typeof payload] as unknown;
-    if (value === undefined) continue;
     fields[fieldName(key)] = key.endsWith('At') && typeof value === 'number' ? new Date(value).toISOString() : value;
   }
   return fields;

@@ -64,7 +64,7 @@ export function startRunSpan(options: RunSpanOptions): RunSpan {
   if (options.schedule) attributes['cronwright.schedule'] = options.schedule;
   const span = tracer.startSpan(
     `RUN ${options.pipeline}`,
-    { kind: SpanKind.CONSUMER, root: true, attributes, links: enqueuedBy ? [{ context: enqueuedBy }] : [] },
+    { kind: SpanKind.CONSUMER, attributes, links: enqueuedBy ? [{ context: enqueuedBy }] : [] },
     ROOT_CONTEXT,
   );
   return open(span, ROOT_CONTEXT, 'cicd.pipeline.result');

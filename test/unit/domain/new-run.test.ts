@@ -163,6 +163,11 @@ describe('inputs', () => {
     );
   });
 
+  it('may have the name of something inherited', () => {
+    const named = withInputs({ constructor: { type: 'string', required: false, default: 'none' } });
+    expect(createNewRun(named, 'heavy', { origin: 'api' }).inputs).toEqual({ constructor: 'none' });
+  });
+
   it.each([
     ['string', 'x', true],
     ['string', 1, false],

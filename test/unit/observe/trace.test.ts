@@ -93,7 +93,7 @@ interface RecordedSpan {
 function recordSpans(): RecordedSpan[] {
   const spans: RecordedSpan[] = [];
   const startSpan = (name: string, options: SpanOptions = {}, parentContext?: Context): Span => {
-    const parent = options.root || !parentContext ? undefined : trace.getSpanContext(parentContext);
+    const parent = parentContext && trace.getSpanContext(parentContext);
     const number = String(spans.length + 1);
     const recorded: RecordedSpan = {
       name,
