@@ -55,14 +55,16 @@ export function createEveryClock(period: number, filter?: DayFilter): WallClock 
   return {
     next(wall, offset) {
       let candidate = atOrAfter(wall - offset) + offset;
-      for (;;) {
+      const giveUp = wall + CALENDAR_CYCLE_YEARS * 366 * DAY;
+      while (candidate < giveUp) {
         const day = Math.floor(candidate / DAY);
         const allowed = days.next(day);
-        if (allowed === day || allowed >= END_OF_TIME) {
-          return allowed === day ? candidate : Number.POSITIVE_INFINITY;
+        if (allowed === day) {
+          return candidate;
         }
-        candidate = atOrAfter(allowed * DAY - offset) + offset;
+        candidate = atOrAfter(Math.max(allowed * DAY - offset, candidate - offset + 1)) + offset;
       }
+      return Number.POSITIVE_INFINITY;
     },
     count(from, until, offset) {
       const between = (start: number, end: number): number =>

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { CronwrightError, type Problem } from '../../../src/domain/errors.ts';
 import { type NextQuestion, nextOccurrences } from '../../../src/foresight/next.ts';
+import { cpuMs } from '../../support/cpu-time.ts';
 
 interface CronCase {
   id: string;
@@ -120,9 +121,9 @@ describe('a question about the next occurrences', () => {
   });
 
   it('refuses 100 kB of text at once, and does not repeat it', () => {
-    const started = performance.now();
+    const started = cpuMs();
     const [problem] = problemsOf({ ...question, expression: '* '.repeat(50_000) });
-    expect(performance.now() - started).toBeLessThan(50);
+    expect(cpuMs() - started).toBeLessThan(50);
     expect(problem?.got?.length).toBeLessThanOrEqual(100);
   });
 });

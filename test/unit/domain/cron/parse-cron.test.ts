@@ -5,6 +5,7 @@ import { CronError } from '../../../../src/domain/cron/cron-error.ts';
 import { compileCron } from '../../../../src/domain/cron/next-occurrences.ts';
 import { type FieldPattern, parseCron } from '../../../../src/domain/cron/parse-cron.ts';
 import { parseField } from '../../../../src/domain/cron/parse-field.ts';
+import { cpuMs } from '../../../support/cpu-time.ts';
 
 const values = (field: Parameters<typeof parseField>[3], text: string, id?: string) =>
   parseField(text, text, 0, field, id).values;
@@ -280,8 +281,8 @@ describe('refused expressions', () => {
   });
 
   it('are refused in milliseconds, even 100 kB of them', () => {
-    const started = performance.now();
+    const started = cpuMs();
     expect(refusalOf('*,'.repeat(50_000)).column).toBe(256);
-    expect(performance.now() - started).toBeLessThan(50);
+    expect(cpuMs() - started).toBeLessThan(50);
   });
 });
