@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { maskUserinfo, parseRemote } from '../../plugins/git/remote.ts';
 import { createAbortError } from '../../src/steps/abort-reason.ts';
 import { commitFiles, createScratch, git, readTree, runStep, type Scratch } from './git-scratch.ts';
 
@@ -280,10 +281,34 @@ describe('git.checkout over a network', () => {
     failure.catch(() => undefined);
     await expect.poll(() => requests, { timeout: 10_000 }).not.toEqual([]);
     expect(processesNaming(`127.0.0.1:${port}`)).not.toEqual([]);
+    const aborted = performance.now();
     abort.abort(createAbortError('cancelled', 'cancelled by a person'));
     await expect(failure).rejects.toMatchObject({ kind: 'cancelled' });
+    // By TERM, so that git can tidy up: KILL comes after two seconds only.
+    expect(performance.now() - aborted).toBeLessThan(1_900);
     await expect.poll(() => processesNaming(`127.0.0.1:${port}`), { timeout: 5_000 }).toEqual([]);
     expect(existsSync(join(ctx.workspace, 'repo.partial'))).toBe(false);
+  });
+});
+
+describe('a remote', () => {
+  const cases: [string, string, { user: string; password: string } | undefined][] = [
+    ['https://bob:p%40ss@x.example/a.git', 'https://x.example/a.git', { user: 'bob', password: 'p@ss' }],
+    ['https://token@x.example:8443/a.git', 'https://x.example:8443/a.git', { user: 'token', password: '' }],
+    ['https://x.example/a.git', 'https://x.example/a.git', undefined],
+    ['ssh://git:secret@x.example/a.git', 'ssh://git@x.example/a.git', undefined],
+    ['git@x.example:team/a.git', 'git@x.example:team/a.git', undefined],
+    ['../a b', '/base/a b', undefined],
+    ['./a:b', '/base/dir/a:b', undefined],
+  ];
+  it.each(cases)('%s is given to git without its secrets', (text, url, credentials) => {
+    expect(parseRemote(text, '/base/dir')).toMatchObject({ url, credentials });
+  });
+
+  it('is shown without user and password, however they are written', () => {
+    expect(maskUserinfo("fatal: 'https://a:b@x.example/c' and ssh://d@y and http://e:f@g@z/h@i, j@k")).toBe(
+      "fatal: 'https://***@x.example/c' and ssh://***@y and http://***@z/h@i, j@k",
+    );
   });
 });
 

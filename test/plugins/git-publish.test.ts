@@ -4,7 +4,16 @@ import { existsSync } from 'node:fs';
 import { chmod, chown, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { commitFiles, createScratch, git, runStep, type Scratch, type TestContext, writeFiles } from './git-scratch.ts';
+import {
+  commitFiles,
+  committedAt,
+  createScratch,
+  git,
+  runStep,
+  type Scratch,
+  type TestContext,
+  writeFiles,
+} from './git-scratch.ts';
 
 const checkout = 'git.checkout';
 const changed = 'git.changed';
@@ -94,6 +103,8 @@ describe('publishing to a repository below the data directory', () => {
     await rm(barePath(), { recursive: true });
     const [, second] = await publish(await checkedOut({ depth: 1 }), { 'README.md': 'x' });
     expect(second.commit).toBe(first.commit);
+    const dates = await git(barePath(), 'log', '-1', '--format=%at %ct', 'docs');
+    expect(dates).toBe(`${Date.parse(committedAt) / 1000} ${Date.parse(committedAt) / 1000}`);
   });
 
   it('commits and pushes nothing when a step is repeated', async () => {
@@ -115,6 +126,14 @@ describe('publishing to a repository below the data directory', () => {
     expect(await git(barePath(), 'rev-parse', 'docs^')).toBe(first.commit);
     expect(await git(barePath(), 'ls-tree', '--name-only', 'docs')).toBe('README.md');
     await git(barePath(), 'fsck', '--strict');
+  });
+
+  it('holds on a branch of its own exactly the paths that are named', async () => {
+    const context = await checkedOut();
+    await publish(context, { 'README.md': 'x', 'old.md': 'y' });
+    const options = { ...target, from: 'docs', orphan: true, message: 'Only one', paths: ['README.md'] };
+    expect(await runStep(commit, context, options)).toMatchObject({ committed: true, files: 1 });
+    expect(await git(join(context.workspace, 'repo'), 'ls-tree', '--name-only', 'docs')).toBe('README.md');
   });
 
   it('records a new commit although the files are the same, so that it is not looked at again', async () => {
@@ -238,8 +257,11 @@ describe('git.commit in the clone itself', () => {
 
   it('takes paths literally and names the one that does not exist', async () => {
     const ctx = await checkedOut();
-    await writeFiles(join(ctx.workspace, 'repo'), { x1: '1' });
-    await expect(runStep(commit, ctx, { branch: 'main', paths: ['x*'], message: 'x' })).rejects.toThrow(/x\*/);
+    await writeFiles(join(ctx.workspace, 'repo'), { 'a b.ts': '2' });
+    await expect(runStep(commit, ctx, { branch: 'main', paths: ['a*.ts'], message: 'x' })).rejects.toMatchObject({
+      name: 'NotFound',
+      message: expect.stringContaining("'a*.ts'"),
+    });
   });
 
   it('refuses names and texts that git would read as something else', async () => {

@@ -9,6 +9,9 @@ import { errorOf, type Overrides, outputOf, runStep as runInHost } from '../supp
 
 const execute = promisify(execFile);
 
+/** When every commit of these tests was made: long ago, so that a date of today shows. */
+export const committedAt = '2020-01-02T03:04:05Z';
+
 export interface Scratch {
   root: string;
   dataDir: string;
@@ -74,7 +77,7 @@ export async function git(cwd: string, ...args: string[]): Promise<string> {
   const identity = ['-c', 'user.name=Ada', '-c', 'user.email=ada@example.org', '-c', 'safe.directory=*'];
   const { stdout } = await execute('git', [...identity, ...args], {
     cwd,
-    env: { PATH: process.env.PATH, HOME: cwd, GIT_CONFIG_NOSYSTEM: '1', LC_ALL: 'C' },
+    env: { PATH: process.env.PATH, HOME: cwd, GIT_CONFIG_NOSYSTEM: '1', LC_ALL: 'C', GIT_COMMITTER_DATE: committedAt },
   });
   return stdout.trim();
 }
