@@ -1,0 +1,182 @@
+// A real engine on a test database, with a plugin whose steps do what the test says.
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { type Engine, startEngine } from '../../src/app/engine.ts';
+import { loadSettings, type Settings } from '../../src/config/load-settings.ts';
+import { announceRuns } from '../../src/control/announce-runs.ts';
+import { newRunOf, type RunRequest, requirePipeline } from '../../src/control/start-run.ts';
+import type { Database } from '../../src/db/database.ts';
+import type { Pipeline } from '../../src/domain/pipeline.ts';
+import { isTerminal, type RunState } from '../../src/domain/run.ts';
+import { createEventBus, type EventBus } from '../../src/observe/events.ts';
+import { enqueueRuns } from '../../src/queue/enqueue-runs.ts';
+import { getRun, type RunDetail } from '../../src/reads/get-run.ts';
+import { definePlugin, defineStep, type Json, type StepContext, StepError } from '../../src/steps/api.ts';
+import { builtInPlugins } from '../../src/steps/built-in-plugins.ts';
+import { loadPlugins } from '../../src/steps/load-plugins.ts';
+import { createRegistry } from '../../src/steps/registry.ts';
+
+/** What the scripted steps have been asked to do, and what they did. */
+export interface Script {
+  /** `step` or `step/item` of every attempt, in order of their beginning. */
+  attempts: string[];
+  contexts: StepContext[];
+  /** Failures still to come, by step id: one is used up per attempt. */
+  failures: Map<string, Error[]>;
+  /** Steps that wait until the test opens them. */
+  gates: Map<string, { entered: () => void; opened: Promise<void> }>;
+  /** How many scripted steps run at once now, and at most so far. */
+  running: number;
+  mostRunning: number;
+}
+
+export function createScript(): Script {
+  return { attempts: [], contexts: [], failures: new Map(), gates: new Map(), running: 0, mostRunning: 0 };
+}
+
+/** Makes a step stop until `open` is called; `entered` resolves when it has begun. */
+export function gate(script: Script, step: string): { entered: Promise<void>; open: () => void } {
+  let open = () => {};
+  let enter = () => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  const entered = new Promise<void>((resolve) => {
+    enter = resolve;
+  });
+  script.gates.set(step, { entered: enter, opened });
+  return { entered, open };
+}
+
+/** `test.do` returns its input; before that it fails or waits as the script says. */
+function scriptedPlugin(script: Script) {
+  const run = async (ctx: StepContext, input: unknown): Promise<Json> => {
+    const name = ctx.item === undefined ? ctx.step : `${ctx.step}/${ctx.item}`;
+    script.attempts.push(name);
+    script.contexts.push(ctx);
+    script.running += 1;
+    script.mostRunning = Math.max(script.mostRunning, script.running);
+    try {
+      const stop = script.gates.get(name);
+      if (stop) {
+        stop.entered();
+        await Promise.race([stop.opened, aborted(ctx.signal)]);
+      }
+      const failure = script.failures.get(name)?.shift();
+      if (failure) throw failure;
+      return input as Json;
+    } finally {
+      script.running -= 1;
+    }
+  };
+  const any = z.any();
+  return definePlugin({
+    name: 'test',
+    version: '1.0.0',
+    apiVersion: 1,
+    steps: {
+      do: defineStep({ input: any, output: any, weight: 'light', isolation: 'inline', run }),
+      effect: defineStep({ input: any, output: any, weight: 'light', isolation: 'inline', effects: 'outside', run }),
+    },
+  });
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}
+
+export function transient(message = 'try again'): Error {
+  return new StepError('transient', message);
+}
+
+export function fatal(message = 'never'): Error {
+  return new StepError('fatal', message);
+}
+
+export interface EngineWorld {
+  engine: Engine;
+  events: EventBus;
+  settings: Settings;
+  /** Starts a run and returns its id. */
+  start(pipeline: string, request?: RunRequest): Promise<string>;
+  /** The run once it is in one of the states (default: ended). Fails after 20 s, saying how it stands. */
+  reached(id: string, states?: readonly RunState[]): Promise<RunDetail>;
+  stop(drainMs?: number): Promise<void>;
+}
+
+export async function startEngineWorld(options: {
+  db: Database;
+  script: Script;
+  pipelines: readonly Pipeline[];
+  timing?: Partial<Settings['timing']>;
+  workers?: number;
+  dataDir?: string;
+}): Promise<EngineWorld> {
+  const { db, script, pipelines } = options;
+  const directory = options.dataDir ?? mkdtempSync(join(tmpdir(), 'cronwright-engine-'));
+  const loaded = await loadSettings({ configDir: directory, env: { CRONWRIGHT_DATA_DIR: directory } });
+  const timing = { ...loaded.timing, pollMs: 200, heartbeatMs: 200, rescueMs: 200, leaseMs: 2_000, ...options.timing };
+  const settings: Settings = { ...loaded, workers: options.workers ?? 4, timing };
+  const { plugins } = await loadPlugins({ builtIn: builtInPlugins, listed: [], baseDir: directory });
+  const scripted = { definition: scriptedPlugin(script), source: { kind: 'built-in', specifier: 'test' } } as const;
+  const events = createEventBus((_, error) => {
+    throw error;
+  });
+  const engine = await startEngine({
+    db,
+    settings,
+    registry: createRegistry([...plugins, scripted]),
+    pipelines: { pipelines: [...pipelines], hash: 'test' },
+    env: {},
+    events,
+    version: '0.0.0',
+    apiUrl: () => undefined,
+    schedules: true,
+  });
+  return {
+    engine,
+    events,
+    settings,
+    async start(pipeline, request = {}) {
+      const { control } = engine;
+      const caller = { tenant: 'default', actor: 'tester', origin: 'api' } as const;
+      const run = newRunOf(control, requirePipeline(control, 'default', pipeline), request, caller);
+      await enqueueRuns(db, [run]);
+      await announceRuns(control, [run]);
+      return run.id;
+    },
+    reached: (id, states) => reachedState(db, id, states),
+    async stop(drainMs = 0) {
+      await engine.stop(drainMs);
+      if (options.dataDir === undefined) await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+export async function reachedState(db: Database, id: string, states?: readonly RunState[]): Promise<RunDetail> {
+  return eventually(async () => {
+    const run = await getRun(db, 'default', id);
+    const isThere = states ? states.includes(run.state) : isTerminal(run.state);
+    if (!isThere) throw new Error(`run ${id} is ${run.state}, expected ${states?.join(' or ') ?? 'an end'}`);
+    return run;
+  });
+}
+
+/** Repeats until it no longer throws; after `withinMs` the last error is thrown. */
+export async function eventually<T>(look: () => Promise<T>, withinMs = 20_000): Promise<T> {
+  const deadline = performance.now() + withinMs;
+  for (;;) {
+    try {
+      return await look();
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
