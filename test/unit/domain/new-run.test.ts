@@ -164,8 +164,9 @@ describe('inputs', () => {
   });
 
   it('may have the name of something inherited', () => {
-    const named = withInputs({ constructor: { type: 'string', required: false, default: 'none' } });
-    expect(createNewRun(named, 'heavy', { origin: 'api' }).inputs).toEqual({ constructor: 'none' });
+    const definition: InputDefinition = { type: 'string', required: false, default: 'none' };
+    const run = createNewRun(withInputs({ constructor: definition }), 'heavy', { origin: 'api' });
+    expect(run.inputs).toEqual({ constructor: 'none' });
   });
 
   it.each([
