@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cronwright as cronwrightWith } from '../unit/cli/memory-context.ts';
 
 const root = resolve(import.meta.dirname, '../..');
-const token = 'a token for this test';
+const token = 'a-token-for-this-test';
 const pipelines = `
 id: hello
 inputs:
@@ -249,6 +249,7 @@ describe('commands that ask a daemon', () => {
 describe('commands that cannot ask a daemon', () => {
   let stranger: Server;
   let strangerUrl: string;
+  let deadUrl: string;
 
   beforeAll(async () => {
     stranger = createServer((request, response) => {
@@ -258,6 +259,10 @@ describe('commands that cannot ask a daemon', () => {
     });
     stranger.listen(0, '127.0.0.1');
     await once(stranger, 'listening');
+    const closed = createServer().listen(0, '127.0.0.1');
+    await once(closed, 'listening');
+    deadUrl = `http://127.0.0.1:${(closed.address() as AddressInfo).port}`;
+    await new Promise((done) => closed.close(done));
     strangerUrl = `http://127.0.0.1:${(stranger.address() as AddressInfo).port}`;
   });
 
@@ -267,17 +272,15 @@ describe('commands that cannot ask a daemon', () => {
   });
 
   it('say that nobody answers there', async () => {
-    const { code, out, err } = await cronwrightWith(['runs', '--url', 'http://127.0.0.1:1/']);
-    expect(err).toBe(
-      'error: no daemon answers at http://127.0.0.1:1 (start one with `cronwright start`, or say --url)\n',
-    );
+    const { code, out, err } = await cronwrightWith(['runs', '--url', `${deadUrl}/`]);
+    expect(err).toBe(`error: no daemon answers at ${deadUrl} (start one with \`cronwright start\`, or say --url)\n`);
     expect(out).toBe('');
     expect(code).toBe(1);
   });
 
   it('say so as JSON on stderr with --json', async () => {
-    const { code, out, err } = await cronwrightWith(['runs', '--url', 'http://127.0.0.1:1', '--json']);
-    expect(JSON.parse(err).error).toMatchObject({ code: 'unavailable', url: 'http://127.0.0.1:1' });
+    const { code, out, err } = await cronwrightWith(['runs', '--url', deadUrl, '--json']);
+    expect(JSON.parse(err).error).toMatchObject({ code: 'unavailable', url: deadUrl });
     expect(out).toBe('');
     expect(code).toBe(1);
   });
