@@ -1,6 +1,7 @@
 // Checks the schedules of a pipeline: ids, cron expressions (to the column), zones, calendars, inputs.
 
 import { closestWord } from '../domain/closest-word.ts';
+import { civilDateOf, dayNumberOf } from '../domain/cron/calendar-days.ts';
 import { CronError } from '../domain/cron/cron-error.ts';
 import { compileCron } from '../domain/cron/next-occurrences.ts';
 import { ZoneError, zoneOf } from '../domain/cron/zone-transitions.ts';
@@ -13,6 +14,7 @@ import { valueAt } from './zod-problems.ts';
 
 export function checkSchedules(check: PipelineCheck, calendars: Calendars): void {
   const seen = new Set<string>();
+  const byName = new Map(check.pipeline.schedules.map((schedule) => [schedule.name, schedule]));
   const written = valueAt(check.document.value, ['schedules']);
   if (!Array.isArray(written)) return;
   for (const [index, raw] of written.entries()) {
@@ -26,7 +28,7 @@ export function checkSchedules(check: PipelineCheck, calendars: Calendars): void
       });
     }
     if (typeof id === 'string') seen.add(id);
-    const schedule = check.pipeline.schedules.find((one) => one.name === id);
+    const schedule = typeof id === 'string' ? byName.get(id) : undefined;
     if (schedule && check.isWhole(path)) checkSchedule(check, schedule, path, calendars);
   }
 }
@@ -95,8 +97,9 @@ function checkCalendar(check: PipelineCheck, path: KeyPath, calendars: Calendars
 }
 
 function isDate(text: string): boolean {
-  const date = new Date(`${text}T00:00:00Z`);
-  return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(text);
+  const [year = 0, month = 0, day = 0] = text.split('-').map(Number);
+  const there = civilDateOf(dayNumberOf(year, month, day));
+  return there.year === year && there.month === month && there.day === day;
 }
 
 function checkScheduleInputs(check: PipelineCheck, schedule: ScheduleDefinition, path: KeyPath): void {

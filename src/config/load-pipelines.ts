@@ -14,7 +14,7 @@ import { pipelineJsonSchema } from './json-schema.ts';
 import { type PipelineCheck, type PlacedStep, placeFinding } from './pipeline-check.ts';
 import { pipelineSchema } from './pipeline-schema.ts';
 import { salvagePipeline } from './salvage-pipeline.ts';
-import { type KeyPath, readYaml, type YamlDocument } from './yaml-source.ts';
+import { type KeyPath, readYaml, type YamlDocument, type YamlSource } from './yaml-source.ts';
 import { zodProblems } from './zod-problems.ts';
 
 export interface LoadedPipelines {
@@ -36,8 +36,7 @@ export interface LoadPipelinesOptions {
 export async function loadPipelines(options: LoadPipelinesOptions): Promise<LoadedPipelines> {
   const loaded: LoadedPipelines = { pipelines: [], problems: [], warnings: [], hash: '' };
   const seen = new Map<string, YamlDocument>();
-  for (const name of await listPipelineFiles(options.configDir)) {
-    const source = await readYaml(join(options.configDir, 'pipelines', name), `pipelines/${name}`);
+  for await (const source of readSources(options.configDir)) {
     loaded.problems.push(...source.problems);
     if (source.documents.length === 0 && source.problems.length === 0) {
       loaded.problems.push({
@@ -52,6 +51,15 @@ export async function loadPipelines(options: LoadPipelinesOptions): Promise<Load
   }
   loaded.hash = versionOf(loaded.pipelines.map(({ tenant, id, version }) => [tenant, id, version]).sort());
   return loaded;
+}
+
+/** Files are read some at a time: one by one waits for the disk, all at once fills the memory. */
+async function* readSources(configDir: string): AsyncGenerator<YamlSource> {
+  const names = await listPipelineFiles(configDir);
+  for (let from = 0; from < names.length; from += 32) {
+    const batch = names.slice(from, from + 32);
+    yield* await Promise.all(batch.map((name) => readYaml(join(configDir, 'pipelines', name), `pipelines/${name}`)));
+  }
 }
 
 async function listPipelineFiles(configDir: string): Promise<string[]> {

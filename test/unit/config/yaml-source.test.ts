@@ -1,4 +1,5 @@
 // Places in YAML files: every way to write a text leads back to the line and column of its characters.
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseYaml } from '../../../src/config/yaml-source.ts';
 
@@ -43,5 +44,43 @@ describe('the place of a character', () => {
   it('counts lines over the documents of a file', () => {
     const { documents } = parseYaml('a: 1\n---\na: 2\n---\n\na: 3\n', 'x.yaml');
     expect(documents.map((document) => document.placeOf(['a']).line)).toEqual([1, 3, 6]);
+  });
+});
+
+describe('any text', () => {
+  it('is read or refused with a place, and never throws', () => {
+    const base = 'id: demo\nsteps:\n  - { id: &a say, with: { x: "$" } }\n';
+    const pieces = [
+      '{',
+      '}',
+      '[',
+      ']',
+      '&a ',
+      '*a',
+      '"',
+      "'",
+      '|\n',
+      '>\n',
+      '\t',
+      '\n',
+      '---\n',
+      ': ',
+      '- ',
+      '? ',
+      '!!binary ',
+    ];
+    const more = ['%YAML 1.2\n', '#', '\u0000', '\ud800', '<<: ', '__proto__: ', '0x', '\r', '@', '~', '...\n', '010'];
+    const edit = fc.record({ at: fc.nat(base.length), drop: fc.nat(8), add: fc.constantFrom(...pieces, ...more) });
+    fc.assert(
+      fc.property(fc.array(edit, { minLength: 1, maxLength: 8 }), (edits) => {
+        const text = edits.reduce((sum, { at, drop, add }) => sum.slice(0, at) + add + sum.slice(at + drop), base);
+        const { documents, problems } = parseYaml(text, 'x.yaml');
+        for (const place of [...problems, ...documents.map((document) => document.placeOf(['steps', 0, 'id']))]) {
+          expect(place.line).toBeGreaterThanOrEqual(1);
+          expect(place.column).toBeGreaterThanOrEqual(1);
+        }
+      }),
+      { numRuns: 500 },
+    );
   });
 });
