@@ -35,7 +35,7 @@ export function createPooledDatabase(options: PooledDatabaseOptions): Database {
     try {
       return await pool.connect();
     } catch (error) {
-      throw options.connectFailed(error);
+      throw options.connectFailed(withoutClient(error));
     }
   }
 
@@ -52,6 +52,8 @@ export function createPooledDatabase(options: PooledDatabaseOptions): Database {
       const answer = { rows: result.rows as Row[], count: result.rowCount ?? result.rows.length };
       options.onResult?.(statement, answer);
       return answer;
+    } catch (error) {
+      throw withoutClient(error);
     } finally {
       hooks.onQuery?.(statement.name, (performance.now() - startedAt) / 1_000, ok);
     }
@@ -169,6 +171,12 @@ export function createPooledDatabase(options: PooledDatabaseOptions): Database {
 const begin: Statement = { name: 'begin', text: 'begin', prepare: false };
 const commit: Statement = { name: 'commit', text: 'commit', prepare: false };
 const rollback: Statement = { name: 'rollback', text: 'rollback', prepare: false };
+
+/** The pool hangs the whole client on some errors, connection settings and all: nothing for a log. */
+function withoutClient(error: unknown): unknown {
+  if (error instanceof Error && 'client' in error) delete error.client;
+  return error;
+}
 
 function queryConfig(statement: Statement, params: readonly SqlValue[], queryTimeoutMs: number) {
   return {
