@@ -162,6 +162,13 @@ export * from './more.ts'
 `);
   });
 
+  it('tell a symbol from the heading of the same name', async () => {
+    const { docs } = await documented({ 'a.ts': 'export function functions() {}\nexport function exports() {}' });
+    const page = await readFile(join(docs, 'modules/a.ts.md'), 'utf8');
+    expect(page).toContain('[`functions`](#functions-1)');
+    expect(page).toContain('[`exports`](#exports-1)');
+  });
+
   it('do not change a page when code moves by some lines', async () => {
     const one = await documented({ 'a.ts': '// It.\n\nexport const a = 1;\n' });
     const two = await documented({ 'a.ts': '// It.\n\n\n\nexport const a = 1;\n' });
@@ -170,10 +177,14 @@ export * from './more.ts'
 
   it('take away pages of modules that are gone, and say which modules have no page', async () => {
     const { context, modules, docs } = await documented({ 'a.ts': '', 'x/b.ts': '', 'x/c.ts': '' });
-    await writeFiles(docs, { 'modules/old/gone.ts.md': 'old', '.partial/half.md': 'half' });
+    await writeFiles(docs, {
+      'modules/old/gone.ts.md': 'old',
+      'modules/x/stray.md': 'old',
+      '.partial/half.md': 'half',
+    });
     await rm(join(docs, 'modules/x/c.ts.md'));
     const index = await runStep<Index>('docs.index', context, { modules });
-    expect(index).toMatchObject({ modules: 3, missing: 1, removed: 1 });
+    expect(index).toMatchObject({ modules: 3, missing: 1, removed: 2 });
     expect(Object.keys(await readTree(docs))).toEqual(['README.md', 'modules/a.ts.md', 'modules/x/b.ts.md']);
     expect(existsSync(join(docs, 'modules/old'))).toBe(false);
     expect(await readFile(join(docs, 'README.md'), 'utf8')).toContain('`c.ts` (not generated)');
