@@ -61,7 +61,10 @@ function printSummary(context: CliContext, { summary, decided_until, next_cursor
   const parts = Object.entries(outcomes).flatMap(([outcome, count]) => (count > 0 ? [`${count} ${outcome}`] : []));
   const until = decided_until === null ? 'nothing decided yet' : `decided until ${showUtc(Date.parse(decided_until))}`;
   printLine(context);
-  printLine(context, `${total} fire times${parts.length > 0 ? ` = ${parts.join(' + ')}` : ''}; ${until}`);
+  printLine(
+    context,
+    `${total} fire ${total === 1 ? 'time' : 'times'}${parts.length > 0 ? ` = ${parts.join(' + ')}` : ''}; ${until}`,
+  );
   if (next_cursor !== null) {
     printNote(
       context,

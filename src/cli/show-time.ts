@@ -27,7 +27,8 @@ export function showDuration(ms: number): string {
 export function showRelative(instantMs: number, nowMs: number): string {
   const distance = instantMs - nowMs;
   if (Math.abs(distance) < 1_000) return 'now';
-  const text = showDuration(Math.round(Math.abs(distance) / 1_000) * 1_000);
+  const seconds = Math.round(Math.abs(distance) / 1_000);
+  const text = seconds < 60 ? `${seconds} s` : showDuration(seconds * 1_000);
   return distance > 0 ? `in ${text}` : `${text} ago`;
 }
 

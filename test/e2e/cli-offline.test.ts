@@ -41,7 +41,13 @@ beforeAll(() => {
       '  - { id: two, cron: "0 2 * * *", timezone: America/New_York, jitter: 1m }',
       '  - { id: never, cron: "0 0 31 2 *" }',
       'steps:',
-      '  - { id: wait, uses: wait.sleep, with: { duration: 1s } }',
+      '  - { id: rest, uses: wait.sleep, with: { duration: 10ms } }',
+      '---',
+      'id: report',
+      'inputs: { pages: { type: integer, default: 3 } }',
+      'steps:',
+      '  - { id: greet, uses: shell.run, with: { script: "echo hello" } }',
+      '  - { id: count, uses: shell.run, with: { script: "exit $PAGES", env: { PAGES: "${{ inputs.pages }}" } }, retry: { max_retries: 0 } }',
       '',
     ].join('\n'),
   );
@@ -183,5 +189,42 @@ describe('commands on the configuration', () => {
     const { code, out } = await cronwright(['migrate', '--check'], { cwd: folder });
     expect(out).toBe('Up to date.\n');
     expect(code).toBe(0);
+  });
+});
+
+describe('run without a daemon', () => {
+  it('shows steps and log as they come, and exits with 0 when it completed', async () => {
+    const { code, out, err } = await cronwright(['run', 'report', '-i', 'pages=0'], { cwd: folder });
+    expect(err).toBe('');
+    expect(out).toMatch(/^report {2}[0-9a-f-]{36}\n/);
+    expect(out).toMatch(/^ {2}\d\d:\d\d:\d\d\.\d{3} greet {2}hello$/m);
+    expect(out).toMatch(/^greet {2}completed {2}/m);
+    expect(out).toMatch(/^completed after /m);
+    expect(code).toBe(0);
+  });
+
+  it('exits with 1 when it failed, and says why', async () => {
+    const { code, out } = await cronwright(['run', 'report'], { cwd: folder });
+    expect(out).toMatch(/^count {2}failed .*exited with code 3/m);
+    expect(out).toMatch(/^failed after /m);
+    expect(code).toBe(1);
+  });
+
+  it('gives one JSON document of a dry run, which changes nothing', async () => {
+    const { code, out } = await cronwright(['run', 'report', '--dry-run', '--json'], { cwd: folder });
+    const { run, steps } = JSON.parse(out);
+    expect(run).toMatchObject({ state: 'completed', dry_run: true, origin: 'cli', inputs: { pages: 3 } });
+    expect(steps.map((step: { state: string }) => step.state)).toEqual(['completed', 'completed']);
+    expect(code).toBe(0);
+  });
+
+  it('refuses inputs of the wrong type with 2 and an unknown pipeline with 1', async () => {
+    expect(await cronwright(['run', 'report', '-i', 'pages=many'], { cwd: folder })).toMatchObject({
+      code: 2,
+      out: '',
+    });
+    const unknown = await cronwright(['run', 'reprot'], { cwd: folder });
+    expect(unknown.err).toContain('"reprot"');
+    expect(unknown.code).toBe(1);
   });
 });

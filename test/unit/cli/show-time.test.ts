@@ -21,6 +21,8 @@ describe('durations and instants for people', () => {
 
   it('says how far away an instant is', () => {
     expect(showRelative(10_000, 10_400)).toBe('now');
+    expect(showRelative(1_000, 0)).toBe('in 1 s');
+    expect(showRelative(0, 9_400)).toBe('9 s ago');
     expect(showRelative(100_000, 0)).toBe('in 1 min 40 s');
     expect(showRelative(0, 3_600_000)).toBe('1 h ago');
   });
