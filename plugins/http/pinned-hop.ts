@@ -63,13 +63,9 @@ async function checkedAddresses(url: URL, options: HopOptions): Promise<readonly
     if (isPublicAddress(address)) continue;
     if (isAllowedByHost(options.allowPrivateHosts, { hostname, port, address })) continue;
     // The address itself is not told: who may not reach a network need not learn its addresses.
-    throw new StepError(
-      'fatal',
-      `${url.host} is not at a public address; the host's setting for private hosts may allow it`,
-      {
-        name: 'AddressRefused',
-      },
-    );
+    throw new StepError('fatal', `${url.host} is not at a public address; http.allow_private_hosts may allow it`, {
+      name: 'AddressRefused',
+    });
   }
   if (addresses.length === 0) throw new StepError('transient', `${hostname} has no address`, { name: 'NoAddress' });
   return addresses;

@@ -1,6 +1,8 @@
 // Runs one program in a process group of its own, bounded in memory, and leaves none of its processes behind.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { access, constants } from 'node:fs/promises';
+import { delimiter, resolve } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { StepError } from 'cronwright/plugin';
 
@@ -18,6 +20,13 @@ const killAfterMs = 2_000;
 /** Milliseconds in which what the program left running may still print; then it is killed. */
 const lingerMs = 500;
 const tailBytes = 65_536;
+/**
+ * Beside the program, in its group but nobody's child, waits a guard that reads a pipe of which this process holds the other
+ * end. When this process is gone, however it went, the read ends and the guard ends the group: no program goes on beside its
+ * own second attempt elsewhere.
+ */
+const guardThenRun =
+  '( (trap "" TERM; read -r _ <&3; kill -TERM 0; sleep 2; kill -KILL 0) </dev/null >/dev/null 2>&1 & ); exec "$@" 3<&-';
 
 /**
  * Rejects with the signal's reason after an abort (TERM to the whole group, KILL after 2 s), and with a fatal
@@ -33,12 +42,14 @@ export async function runProgram(options: {
 }): Promise<ProgramEnd> {
   const { argv, signal } = options;
   signal.throwIfAborted();
-  const child = spawn(argv[0] ?? '', argv.slice(1), {
+  const child = spawn('/bin/sh', ['-c', guardThenRun, 'sh', ...argv], {
     cwd: options.cwd,
     env: options.env,
     detached: true,
-    stdio: [options.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    stdio: [options.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', 'pipe'],
   });
+  const lifeline = child.stdio[3];
+  lifeline?.on('error', () => {});
   // A program that reads nothing closes its input: that is no failure.
   child.stdin?.on('error', () => {}).end(options.stdin);
   const stdout = collect(child, 'stdout', options.onOutput);
@@ -51,26 +62,40 @@ export async function runProgram(options: {
   };
   signal.addEventListener('abort', onAbort, { once: true });
   try {
-    const [exitCode, endedBy] = (await exitOf(child, argv[0] ?? '')) as [number | null, NodeJS.Signals | null];
+    // `once` also rejects on the event `error`: the system has no room for another process.
+    const [exitCode, endedBy] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
     await leaveNothingBehind(child, signal);
     if (signal.aborted) throw signal.reason;
+    if (exitCode === 126 || exitCode === 127) await assertRunnable(argv[0] ?? '', options);
     return { exitCode, signal: endedBy, stdout: stdout(), stderr: stderr() };
   } finally {
     clearTimeout(killTimer);
     signal.removeEventListener('abort', onAbort);
+    lifeline?.destroy();
   }
 }
 
-async function exitOf(child: ChildProcess, program: string): Promise<unknown[]> {
-  try {
-    // `once` also rejects on the event `error`: the program could not be started.
-    return await once(child, 'exit');
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code !== 'ENOENT' && code !== 'EACCES') throw error;
-    const why = code === 'ENOENT' ? 'was not found' : 'may not be executed';
-    throw new StepError('fatal', `program ${program} ${why}`, { name: 'ProgramNotFound', cause: error });
+/** By these codes a shell says that it could not start the program; but a program may end with them by itself. */
+async function assertRunnable(program: string, options: { cwd: string; env: Record<string, string> }): Promise<void> {
+  const folders = program.includes('/') ? [''] : (options.env.PATH ?? '').split(delimiter);
+  let isThere = false;
+  for (const folder of folders) {
+    const path = resolve(options.cwd, folder, program);
+    const [mayRun, exists] = await Promise.all([
+      access(path, constants.X_OK).then(
+        () => true,
+        () => false,
+      ),
+      access(path).then(
+        () => true,
+        () => false,
+      ),
+    ]);
+    if (mayRun) return;
+    isThere ||= exists;
   }
+  const why = isThere ? 'may not be executed' : `was not found in ${program.includes('/') ? options.cwd : 'PATH'}`;
+  throw new StepError('fatal', `program ${program} ${why}`, { name: 'ProgramNotFound' });
 }
 
 /** What the program started in the background gets a moment to finish printing, then ends with it. */

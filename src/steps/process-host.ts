@@ -19,7 +19,6 @@ import { createCaller, createRemoteContext } from './isolation/remote-context.ts
 import { defaultExport, type PluginSource } from './load-plugins.ts';
 import { parseWithSchema } from './parse-with-schema.ts';
 import { SecretMask } from './secret-mask.ts';
-import { killAfterMs } from './step-limits.ts';
 
 const abort = new AbortController();
 const caller = createCaller(send);
@@ -38,7 +37,7 @@ const read = createMessageReader({
   onBroken: (why) => end(failure(`the node's message: ${why}`)),
 });
 process.stdin.setEncoding('utf8').on('data', read);
-process.stdin.on('close', onNodeGone);
+process.stdin.on('close', () => abortWith('shutdown', 'the node is gone'));
 
 function onMessage(message: HostMessage): void {
   if (message.type === 'start') void attempt(message);
@@ -89,12 +88,6 @@ function failure(message: string): StepMessage {
 
 function abortWith(reason: AbortReason, message: string): void {
   if (!abort.signal.aborted) abort.abort(createAbortError(reason, message));
-}
-
-/** Nobody is there to hear the result, or to end this process. */
-function onNodeGone(): void {
-  abortWith('shutdown', 'the node is gone');
-  setTimeout(() => process.kill(-process.pid, 'SIGKILL'), killAfterMs).unref();
 }
 
 /** Synchronous, so that a flood of messages slows the step instead of filling memory, and nothing is lost at the exit. */

@@ -1,8 +1,10 @@
 // shell.run with real programs.
+import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { packageRoot } from '../../src/base/package-root.ts';
 import { createAbortError } from '../../src/steps/abort-reason.ts';
 import { errorOf, type Overrides, outputOf, runStep } from '../support/step-context.ts';
 
@@ -45,6 +47,7 @@ describe('shell.run', () => {
       'HOME',
       'LANG',
       'PATH',
+      'PWD',
       'TRACEPARENT',
     ]);
   });
@@ -77,8 +80,35 @@ describe('shell.run', () => {
     expect(errorOf(await run({ argv: ['no-such-program-here'] }))).toMatchObject({
       name: 'ProgramNotFound',
       class: 'fatal',
-      message: expect.stringContaining('program no-such-program-here was not found'),
+      message: expect.stringContaining('program no-such-program-here was not found in PATH'),
     });
+  });
+
+  it('tells a missing program from one that ends with the same code', async () => {
+    expect(errorOf(await run({ script: 'exit 127' }))).toMatchObject({ name: 'ExitCodeError' });
+    expect(errorOf(await run({ script: 'no-such-program-here' }))).toMatchObject({ name: 'ExitCodeError' });
+    const { workspaceDir } = await run({ script: 'echo "exit 0" > plain; chmod 644 plain' });
+    const error = errorOf(await run({ argv: ['./plain'] }, { workspaceDir }));
+    expect(error).toMatchObject({ name: 'ProgramNotFound', message: 'program ./plain may not be executed' });
+  });
+
+  it('ends its programs when the node is killed', async () => {
+    const workspaceDir = mkdtempSync(join(tmpdir(), 'cronwright-shell-'));
+    const node = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, '../support/run-one-step.ts')], {
+      cwd: packageRoot,
+      env: {
+        ...process.env,
+        STEP: 'shell.run',
+        WORKSPACE: workspaceDir,
+        INPUT: JSON.stringify({ script: 'sleep 1000 & echo $$ $! > pids.part; mv pids.part pids; wait' }),
+      },
+      stdio: 'inherit',
+    });
+    await expect.poll(() => existsSync(join(workspaceDir, 'pids')), { timeout: 20_000 }).toBe(true);
+    const pids = readFileSync(join(workspaceDir, 'pids'), 'utf8').trim().split(' ').map(Number);
+    expect(pids.filter(isAlive)).toHaveLength(2);
+    node.kill('SIGKILL');
+    await expect.poll(() => pids.filter(isAlive), { timeout: 10_000 }).toEqual([]);
   });
 
   it('works in a folder of the workspace and in no other', async () => {
@@ -125,7 +155,7 @@ describe('shell.run', () => {
       { signal: controller.signal, workspaceDir },
     );
     const file = join(workspaceDir, 'pids');
-    await expect.poll(() => existsSync(file)).toBe(true);
+    await expect.poll(() => existsSync(file), { timeout: 10_000 }).toBe(true);
     const startedAt = performance.now();
     controller.abort(createAbortError('cancelled'));
     const { result } = await running;
@@ -133,7 +163,7 @@ describe('shell.run', () => {
     expect(performance.now() - startedAt).toBeLessThan(4_500);
     const pids = readFileSync(file, 'utf8').trim().split(' ').map(Number);
     expect(pids).toHaveLength(2);
-    await expect.poll(() => pids.filter(isAlive)).toEqual([]);
+    await expect.poll(() => pids.filter(isAlive), { timeout: 10_000 }).toEqual([]);
   });
 
   it('ends at once on abort when its program obeys', async () => {
@@ -149,7 +179,7 @@ describe('shell.run', () => {
     expect(outputOf(ran)).toMatchObject({ stdout: 'done\n' });
     expect(performance.now() - startedAt).toBeLessThan(3_000);
     const pid = Number(readFileSync(join(ran.workspaceDir, 'pid'), 'utf8'));
-    await expect.poll(() => isAlive(pid)).toBe(false);
+    await expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false);
   });
 
   it('says in a dry run what it would do, and does nothing', async () => {

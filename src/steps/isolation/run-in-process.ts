@@ -74,7 +74,7 @@ export async function runInProcess(
       clearTimeout(killTimer);
       // Nothing that the step started outlives it, however it ended.
       tree.signal('SIGKILL');
-      for (const stream of [host.stdin, host.stdout, host.stderr, host.messages]) stream.destroy();
+      for (const stream of [host.stdin, host.stdout, host.stderr, host.messages, host.lifeline]) stream.destroy();
     }
   } finally {
     await rm(exchange, { recursive: true, force: true });
@@ -157,7 +157,9 @@ function converse(host: HostProcess, ctx: StepContext, exchange: string, kill: (
   });
   host.messages.setEncoding('utf8').on('data', read);
   // A process that died closes its pipes; what that means is said by its exit.
-  for (const stream of [host.stdin, host.stdout, host.stderr, host.messages]) stream.on('error', () => {});
+  for (const stream of [host.stdin, host.stdout, host.stderr, host.messages, host.lifeline]) {
+    stream.on('error', () => {});
+  }
   return {
     send,
     get result() {

@@ -15,6 +15,8 @@ export interface HostProcess {
   readonly stderr: Readable;
   /** What the step says by the protocol. */
   readonly messages: Readable;
+  /** Held open as long as the node wants the process to live. */
+  readonly lifeline: Readable;
 }
 
 /** TypeScript in a checkout, JavaScript once built. */
@@ -27,7 +29,14 @@ const loader = extension === '.ts' ? ['--import', 'tsx'] : [];
  * limit it holds for all memory, also what a plugin takes outside the heap; no core is dumped.
  */
 const beyondHeapMb = 512;
-const limitThenRun = 'ulimit -c 0 2>/dev/null; ulimit -d "$1" 2>/dev/null; shift; exec "$@"';
+const setLimits = 'ulimit -c 0 2>/dev/null; ulimit -d "$1" 2>/dev/null; shift';
+/**
+ * A guard in the group, nobody's child: it reads a pipe of which the node holds the other end. When the node is gone, however
+ * it went, the read ends and the guard ends the group, so that no step goes on beside its own second attempt elsewhere.
+ */
+const startGuard =
+  '( (trap "" TERM; read -r _ <&4; kill -TERM 0; sleep 2; kill -KILL 0) </dev/null >/dev/null 2>&1 3>&- & )';
+const startHost = `${setLimits}; ${startGuard}; exec "$@" 4<&-`;
 
 /** Rejects with what the system says where it has no room for another process. */
 export async function startProcess(options: {
@@ -36,18 +45,26 @@ export async function startProcess(options: {
 }): Promise<HostProcess> {
   const node = [process.execPath, `--max-old-space-size=${options.memoryMb}`, ...loader, hostPath];
   const dataKb = String((options.memoryMb + beyondHeapMb) * 1024);
-  const child = spawn('/bin/sh', ['-c', limitThenRun, 'sh', dataKb, ...node], {
+  const child = spawn('/bin/sh', ['-c', startHost, 'sh', dataKb, ...node], {
     // Where `tsx` and the TypeScript settings are found; the host goes to the workspace by itself.
     cwd: packageRoot,
     env: options.env,
     detached: true,
-    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
   });
   const { pid } = child;
   if (pid === undefined) throw (await once(child, 'error'))[0];
-  const messages = child.stdio[3];
-  if (!child.stdin || !child.stdout || !child.stderr || !messages) {
+  const [, , , messages, lifeline] = child.stdio;
+  if (!child.stdin || !child.stdout || !child.stderr || !messages || !lifeline) {
     throw new Error('the process of a step has no pipes');
   }
-  return { child, pid, stdin: child.stdin, stdout: child.stdout, stderr: child.stderr, messages: messages as Readable };
+  return {
+    child,
+    pid,
+    stdin: child.stdin,
+    stdout: child.stdout,
+    stderr: child.stderr,
+    messages: messages as Readable,
+    lifeline: lifeline as Readable,
+  };
 }

@@ -1,8 +1,10 @@
 // Steps in a process of their own: the same as inline, and what happens when they misbehave.
+import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { packageRoot } from '../../../src/base/package-root.ts';
 import { createAbortError } from '../../../src/steps/abort-reason.ts';
 import { loadPlugins } from '../../../src/steps/load-plugins.ts';
 import { createRegistry, type Registry } from '../../../src/steps/registry.ts';
@@ -55,8 +57,11 @@ export default definePlugin({ name: 'wild', version: '1.0.0', apiVersion: 1, ste
   floods_log: step((ctx) => { for (let n = 0; n < 20_000; n++) ctx.log.info('x'.repeat(1_000)); return 'done'; }),
   long_message: step((ctx) => { ctx.log.info('x'.repeat(30_000_000)); return 'done'; }),
   fakes: step((_ctx) => { console.log('{"type":"completed","output":"faked"}'); return 'real'; }),
-  spins: step(() => { for (;;) {} }),
-  polite: step((ctx) => new Promise((_resolve, reject) => ctx.signal.addEventListener('abort', () => { ctx.log.info('bye ' + ctx.signal.reason.name); reject(ctx.signal.reason); }))),
+  spins: step((ctx) => { writeFileSync(ctx.workspace + '/ready', ''); for (;;) {} }),
+  polite: step((ctx) => new Promise((_resolve, reject) => {
+    ctx.signal.addEventListener('abort', () => { ctx.log.info('bye ' + ctx.signal.reason.name); reject(ctx.signal.reason); });
+    writeFileSync(ctx.workspace + '/ready', '');
+  })),
   breeds: step(async (ctx, { file }) => {
     const inner = 'trap "" TERM; sleep 1000';
     const pids = [
@@ -87,6 +92,17 @@ function run(name: string, input: unknown = {}, overrides: Overrides = {}): Prom
   if (!step) throw new Error(`no step ${name}`);
   expect(step.isolation).toBe('process');
   return runStep(step, input, overrides);
+}
+
+/** Aborts a step that has begun, which it says by a file. */
+async function abortOnceReady(name: string): Promise<Ran & { afterMs: number }> {
+  const workspaceDir = mkdtempSync(join(folder, 'workspace-'));
+  const controller = new AbortController();
+  const running = run(name, {}, { signal: controller.signal, workspaceDir });
+  await expect.poll(() => existsSync(join(workspaceDir, 'ready')), { timeout: 15_000 }).toBe(true);
+  const abortedAt = performance.now();
+  controller.abort(createAbortError('cancelled'));
+  return { ...(await running), afterMs: performance.now() - abortedAt };
 }
 
 describe('a step in a process of its own', () => {
@@ -192,20 +208,16 @@ describe('a step in a process of its own', () => {
   });
 
   it('ends by itself when its signal aborts, and its last words are heard', async () => {
-    const controller = new AbortController();
-    const running = run('polite', {}, { signal: controller.signal });
-    setTimeout(() => controller.abort(createAbortError('cancelled')), 1_500);
-    const { result, recorded } = await running;
+    const { result, recorded } = await abortOnceReady('polite');
     expect(result).toMatchObject({ kind: 'cancelled', abandoned: false });
     expect(recorded.log.map(({ message }) => message)).toEqual(['bye cancelled']);
   });
 
-  it('that spins is killed 2 s after its timeout', async () => {
-    const startedAt = performance.now();
-    const { result } = await run('spins', {}, { timeoutMs: 1_500 });
-    expect(result).toMatchObject({ kind: 'timeout', abandoned: false });
-    expect(performance.now() - startedAt).toBeGreaterThan(3_000);
-    expect(performance.now() - startedAt).toBeLessThan(5_500);
+  it('that spins is killed 2 s after its signal aborted', async () => {
+    const { result, afterMs } = await abortOnceReady('spins');
+    expect(result).toMatchObject({ kind: 'cancelled', abandoned: false });
+    expect(afterMs).toBeGreaterThan(1_900);
+    expect(afterMs).toBeLessThan(4_500);
   });
 
   it.each([
@@ -223,6 +235,26 @@ describe('a step in a process of its own', () => {
     if (!completes) controller.abort(createAbortError('cancelled'));
     const { result } = await running;
     expect(result.kind).toBe(completes ? 'completed' : 'cancelled');
+    await expect.poll(() => pids.filter(isAlive), { timeout: 5_000 }).toEqual([]);
+  });
+
+  it('ends with its node, also when the node is killed', async () => {
+    const file = join(folder, 'guarded');
+    const node = spawn(process.execPath, ['--import', 'tsx', join(packageRoot, 'test/support/run-one-step.ts')], {
+      cwd: packageRoot,
+      env: {
+        ...process.env,
+        STEP: 'shell.run',
+        ISOLATION: 'process',
+        WORKSPACE: folder,
+        INPUT: JSON.stringify({ script: 'echo $PPID $$ > guarded.part; mv guarded.part guarded; sleep 1000' }),
+      },
+      stdio: 'inherit',
+    });
+    await expect.poll(() => existsSync(file), { timeout: 15_000 }).toBe(true);
+    const pids = readFileSync(file, 'utf8').trim().split(' ').map(Number);
+    expect(pids.filter(isAlive)).toHaveLength(2);
+    node.kill('SIGKILL');
     await expect.poll(() => pids.filter(isAlive), { timeout: 5_000 }).toEqual([]);
   });
 
