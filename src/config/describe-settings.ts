@@ -22,7 +22,6 @@ export function describeSettings(settings: Settings): DescribedSetting[] {
     workers: settings.workers,
     in_flight: settings.inFlight,
     queues: settings.queues ?? null,
-    labels: settings.labels,
     plugins: settings.plugins,
     secrets: settings.secrets,
     connections: Object.fromEntries(
@@ -30,10 +29,8 @@ export function describeSettings(settings: Settings): DescribedSetting[] {
     ),
     calendars: settings.calendars,
     'http.allow_private_hosts': settings.http.allowPrivateHosts,
-    'http.max_body': settings.http.maxBodyBytes,
     'limits.live_runs_per_tenant': limits.liveRunsPerTenant,
     'limits.logs_per_run': limits.logBytesPerRun,
-    'limits.output': limits.outputBytes,
     'retention.history': milliseconds(retention.historyMs),
     'retention.keep_last': retention.keepLast,
     'retention.logs': milliseconds(retention.logsMs),
@@ -46,7 +43,6 @@ export function describeSettings(settings: Settings): DescribedSetting[] {
     'timing.prune': milliseconds(timing.pruneMs),
     'timing.stuck': milliseconds(timing.stuckMs),
     'log.level': settings.log.level,
-    'tracing.endpoint': settings.tracing.endpoint === undefined ? null : maskUrl(settings.tracing.endpoint),
   };
   return Object.entries(values).map(([key, value]) => ({ key, value, source: sourceOf(settings, key) }));
 }

@@ -46,15 +46,14 @@ export interface Settings {
   inFlight: number;
   /** Absent: all queues. */
   queues?: readonly string[];
-  labels: readonly string[];
   /** Absolute paths, and package names. */
   plugins: readonly string[];
   /** Files as absolute paths. */
   secrets: Readonly<Record<string, SecretSource>>;
   connections: Readonly<Record<string, { url: string } | { env: string }>>;
   calendars: Readonly<Record<string, ScheduleCalendar>>;
-  http: { allowPrivateHosts: readonly string[]; maxBodyBytes: number };
-  limits: { liveRunsPerTenant: number; logBytesPerRun: number; outputBytes: number };
+  http: { allowPrivateHosts: readonly string[] };
+  limits: { liveRunsPerTenant: number; logBytesPerRun: number };
   retention: { historyMs: number; keepLast: number; logsMs: number; occurrencesMs: number };
   timing: {
     leaseMs: number;
@@ -66,7 +65,6 @@ export interface Settings {
     stuckMs: number;
   };
   log: { level: SettingsShape['log']['level'] };
-  tracing: { endpoint?: string };
   /** Where the value at a key path (`timing.lease`) comes from; a path that is not listed is a default. */
   sources: Readonly<Record<string, SettingSource>>;
 }
@@ -252,16 +250,14 @@ function buildSettings(
     workers: shape.workers,
     inFlight: shape.in_flight,
     ...(shape.queues ? { queues: shape.queues } : {}),
-    labels: shape.labels,
     plugins: shape.plugins.map((plugin) => (/^(\.{0,2}\/)/.test(plugin) ? resolve(configDir, plugin) : plugin)),
     secrets: Object.fromEntries(secrets),
     connections: Object.fromEntries(connections),
     calendars: Object.fromEntries(Object.entries(shape.calendars).map(([name, days]) => [name, buildCalendar(days)])),
-    http: { allowPrivateHosts: shape.http.allow_private_hosts, maxBodyBytes: shape.http.max_body },
+    http: { allowPrivateHosts: shape.http.allow_private_hosts },
     limits: {
       liveRunsPerTenant: limits.live_runs_per_tenant,
       logBytesPerRun: limits.logs_per_run,
-      outputBytes: limits.output,
     },
     retention: {
       historyMs: retention.history,
@@ -279,7 +275,6 @@ function buildSettings(
       stuckMs: timing.stuck,
     },
     log: { level: shape.log.level },
-    tracing: shape.tracing.endpoint === undefined ? {} : { endpoint: shape.tracing.endpoint },
     sources,
   };
 }

@@ -50,7 +50,6 @@ export const settingsSchema = z
       .describe('Heavy runs at once; 0: none are taken.'),
     in_flight: z.int().min(0).max(100_000).prefault(defaults.in_flight.value).describe('Light runs at once.'),
     queues: z.array(hyphenId).min(1).optional().describe('Queues this node serves; without it all.'),
-    labels: z.array(hyphenId).prefault([]).describe('What this node has, for steps that need it.'),
     plugins: z
       .array(text.min(1))
       .prefault([])
@@ -67,24 +66,12 @@ export const settingsSchema = z
           .array(text.min(1))
           .prefault([])
           .describe('Hosts (name, name:port, CIDR) that steps may reach although their addresses are private.'),
-        max_body: z
-          .int()
-          .min(1_024)
-          .max(1_073_741_824)
-          .prefault(defaults['http.max_body'].value)
-          .describe('Bytes of a request.'),
       })
       .prefault({}),
     limits: z
       .strictObject({
         live_runs_per_tenant: z.int().min(1).prefault(defaults['limits.live_runs_per_tenant'].value),
         logs_per_run: z.int().min(1_024).prefault(defaults['limits.logs_per_run'].value).describe('Bytes.'),
-        output: z
-          .int()
-          .min(1_024)
-          .max(8_388_608)
-          .prefault(defaults['limits.output'].value)
-          .describe('Bytes of a step’s output.'),
       })
       .prefault({}),
     retention: z
@@ -119,14 +106,6 @@ export const settingsSchema = z
         level: z
           .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
           .prefault(defaults['log.level'].value),
-      })
-      .prefault({}),
-    tracing: z
-      .strictObject({
-        endpoint: z
-          .url({ protocol: /^https?$/, error: says('not a URL', 'http(s)://host:port') })
-          .optional()
-          .describe('OTLP over HTTP; without it nothing is traced.'),
       })
       .prefault({}),
   })

@@ -1,10 +1,10 @@
 // Turns a claimed batch into runs in memory: records, definitions and, where a run has been claimed before, its checkpoints.
 import type { Queryable } from '../db/database.ts';
 import type { ClaimedRun } from '../queue/claim-runs.ts';
-import { loadLastSeq, loadRuns, loadSteps } from '../queue/load-runs.ts';
+import { loadLastSeq, loadRuns, loadSteps, type StepRecord } from '../queue/load-runs.ts';
 import { compilePipeline } from './compiled-pipeline.ts';
 import type { Definitions } from './definitions.ts';
-import { createLiveRun, type LiveRun } from './live-run.ts';
+import { createLiveRun, itemProgress, type LiveRun, stepProgress } from './live-run.ts';
 
 export async function loadLiveRuns(
   claimed: readonly ClaimedRun[],
@@ -32,9 +32,29 @@ export async function loadLiveRuns(
     const prior = { steps: steps.get(one.runId) ?? [], seq: seqs.get(one.runId) ?? 1 };
     const run = createLiveRun(one, record, compiled ?? missingDefinition(one), prior, deps.apiUrl());
     if (prior.steps.length > 0 && !deps.hasWorkspace(record.id, record.parentId)) reopenLostSteps(run);
+    failInterruptedSteps(run, prior.steps);
     runs.push(run);
   }
   return runs;
+}
+
+/**
+ * A step with outside effects that had begun when its worker died may have had them. Where the pipeline does not want it
+ * to run a second time by itself, it fails, and a person decides by retrying the run.
+ */
+function failInterruptedSteps(run: LiveRun, prior: readonly StepRecord[]): void {
+  if (run.compiled.pipeline.onInterrupted === 'retry') return;
+  for (const row of prior) {
+    const type = run.compiled.byId.get(row.step)?.type;
+    if (row.state !== 'running' || type?.effects !== 'outside') continue;
+    const progress = row.item < 0 ? stepProgress(run, row.step) : itemProgress(run, row.step, row.item);
+    progress.state = 'failed';
+    progress.error = {
+      name: 'Interrupted',
+      message: 'its worker died while it ran; what it did outside is unknown, and the pipeline does not run it twice',
+      class: 'fatal',
+    };
+  }
 }
 
 /** The files are elsewhere, or gone: the run goes on from the first completed step that wrote any. */
