@@ -75,5 +75,5 @@ function folderOf(path: string): string {
 }
 
 function folderTitle(folder: string): string {
-  return folder === '' ? './' : `${folder}/`;
+  return folder === '' ? '(root)' : `${folder}/`;
 }

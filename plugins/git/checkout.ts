@@ -58,7 +58,7 @@ export const checkout = defineStep({
       await rm(target, { recursive: true, force: true });
       await rename(partial, target);
       ctx.log.info('repository checked out', { commit, branch, files });
-      return { commit, branch, remote_name: remoteName(remote), files };
+      return { commit, branch, remote_name: await nameOf(git, remote), files };
     } catch (error) {
       await rm(partial, { recursive: true, force: true });
       throw error;
@@ -82,6 +82,14 @@ async function findSource(ctx: StepContext, git: Git, text: string): Promise<Rem
     throw notARepository(remote.path, `${origin} is a folder inside the repository ${found.top}, not its root`);
   }
   return { ...remote, kind: 'path', url: found.top, path: found.top };
+}
+
+/** A folder may be called anything (a build server's `work`, a mounted `repo`): where the repository came from says more. */
+async function nameOf(git: Git, remote: Remote): Promise<string> {
+  if (remote.path === undefined) return remoteName(remote);
+  const origin = await git.attempt(['-C', remote.path, 'config', '--get', 'remote.origin.url']);
+  const address = withoutNewline(origin.stdout);
+  return remoteName(origin.ok && address !== '' ? { ...remote, url: address, path: undefined } : remote);
 }
 
 async function repositoryOf(git: Git, directory: string): Promise<{ top: string; gitDir: string } | undefined> {

@@ -72,7 +72,8 @@ export function remoteName(remote: Remote): string {
   const parts = address.split(/[/\\:]/).filter((part) => part !== '' && part !== '.git');
   const last = parts.at(-1) ?? 'repository';
   const name = last.endsWith('.git') ? last.slice(0, -4) : last;
-  return remote.kind === 'url' && remote.path === undefined ? decode(name) : name;
+  // An address of a host alone may still hold a user in front of it.
+  return remote.path === undefined ? decode(name.replace(/^.*@/, '')) : name;
 }
 
 function parseUrl(text: string): Remote {

@@ -290,7 +290,7 @@ function brokenLinks(tree: Readonly<Record<string, string>>): string[] {
     );
     for (const [, target = ''] of plain.matchAll(/\]\(([^)<>]+)\)/g)) {
       const found = target.startsWith('#')
-        ? headings.has(decodeURIComponent(target.slice(1)))
+        ? target !== '#' && headings.has(decodeURIComponent(target.slice(1)))
         : join(dirname(path), decodeURIComponent(target)) in tree;
       if (!found) broken.push(`${path}: ${target}`);
     }

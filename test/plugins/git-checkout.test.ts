@@ -48,6 +48,23 @@ describe('git.checkout', () => {
     expect(await runStep<Checkout>(checkout, ctx, {})).toMatchObject({ remote_name: 'named', files: 1 });
   });
 
+  it('calls a local repository by its origin, never by the secrets in it', async () => {
+    const source = await scratch.repository('work', { a: '1' });
+    for (const origin of [
+      'https://bob:s3cret@git.example.org/team/shop.git',
+      'git@git.example.org:team/shop',
+      '/srv/shop/',
+    ]) {
+      await git(source, 'config', 'remote.origin.url', origin);
+      expect(await runStep(checkout, scratch.context(), { remote: source }), origin).toMatchObject({
+        remote_name: 'shop',
+      });
+    }
+    await git(source, 'config', 'remote.origin.url', 'https://s3cret@git.example.org');
+    const result = await runStep<Checkout>(checkout, scratch.context(), { remote: source });
+    expect(result.remote_name).toBe('git.example.org');
+  });
+
   it('takes the repository around the working directory where nothing is named', async () => {
     const source = await scratch.repository('around', { 'deep/er/a': '1' });
     const before = process.cwd();
@@ -105,7 +122,7 @@ describe('git.checkout', () => {
     expect(await from('shallow')).toMatchObject({ commit: head, branch: 'main' });
     expect(await from('source')).toMatchObject({ commit: head, branch: null });
     expect(await from('linked')).toMatchObject({ commit: head, branch: 'linked' });
-    expect(await from('bare.git')).toMatchObject({ commit: head, branch: 'main', remote_name: 'bare' });
+    expect(await from('bare.git')).toMatchObject({ commit: head, branch: 'main', remote_name: 'source' });
     expect(await runStep(checkout, scratch.context(), { remote: `file://${source}` })).toMatchObject({
       commit: head,
     });
