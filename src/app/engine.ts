@@ -97,7 +97,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const connections = createConnections({ self: db, configured: settings.connections, env: options.env });
   cleanUps.add('connections', () => connections.close());
 
-  const logs = createRunLogs({ db, clock, onError: onCrash('run-logs') });
+  const logs = createRunLogs({ db, clock, maxPerRun: settings.limits.logBytesPerRun, onError: onCrash('run-logs') });
   cleanUps.add('run-logs', () => logs.stop());
 
   const writers = [await db.dedicated('checkpoints-1'), await db.dedicated('checkpoints-2')];

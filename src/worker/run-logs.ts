@@ -36,10 +36,19 @@ interface RunBuffer {
   lines: StoredLogLine[];
   seq: number;
   characters: number;
+  /** Characters of all lines so far. */
+  total: number;
+  isFull: boolean;
   dropped: number;
 }
 
-export function createRunLogs(options: { db: Queryable; clock: Clock; onError: (error: unknown) => void }): RunLogs {
+export function createRunLogs(options: {
+  db: Queryable;
+  clock: Clock;
+  /** Characters that one claim of a run may log; what comes after is dropped, and said so. */
+  maxPerRun: number;
+  onError: (error: unknown) => void;
+}): RunLogs {
   const buffers = new Map<string, RunBuffer>();
   let waitingCharacters = 0;
   let timer: NodeJS.Timeout | undefined;
@@ -48,8 +57,15 @@ export function createRunLogs(options: { db: Queryable; clock: Clock; onError: (
   function append(owner: LogOwner, line: StoredLogLine): void {
     let buffer = buffers.get(owner.runId);
     if (!buffer || buffer.owner.token !== owner.token) {
-      buffer = { owner, lines: [], seq: 0, characters: 0, dropped: 0 };
+      buffer = { owner, lines: [], seq: 0, characters: 0, total: 0, isFull: false, dropped: 0 };
       buffers.set(owner.runId, buffer);
+    }
+    buffer.total += line.text.length;
+    if (buffer.total > options.maxPerRun) {
+      if (!buffer.isFull) buffer.lines.push(fullLine(options.maxPerRun, options.clock));
+      buffer.isFull = true;
+      timer ??= setTimeout(flushSoon, flushEveryMs);
+      return;
     }
     if (waitingCharacters + line.text.length > maxWaitingCharacters) {
       buffer.dropped += 1;
@@ -118,6 +134,11 @@ export function createRunLogs(options: { db: Queryable; clock: Clock; onError: (
       await flushAll();
     },
   };
+}
+
+function fullLine(max: number, clock: Clock): StoredLogLine {
+  const text = `the log of this run is full: what comes after ${max} characters is dropped (limits.logs_per_run)`;
+  return { at: Math.round(clock.now()), level: 'warn', stream: 'log', step: null, text };
 }
 
 function droppedLine(count: number, clock: Clock): StoredLogLine {
