@@ -24,7 +24,16 @@ function answer(db: PGlite, request: Uint8Array<ArrayBuffer>): void {
   // PGlite's memory and must be copied at once. Nothing is to be synced: on a real directory every write already went out.
   db.execProtocolRawStream(request, { syncToFs: false, onRawData: (part) => parts.push(part.slice()) }).catch(fail);
   const bytes = joined(parts);
-  if (bytes.length > 0) post(bytes);
+  const goodbye = request[0] === 'X'.charCodeAt(0);
+  // PGlite swallows a trap of its WebAssembly and answers nothing, for which the client would wait for ever.
+  if (!goodbye && !endsReady(bytes)) fail(new Error('it broke off in the middle of a statement'));
+  else if (!goodbye) post(bytes);
+}
+
+/** Whether the answer ends with ReadyForQuery, as the answer to every whole request does. */
+function endsReady(bytes: Uint8Array): boolean {
+  const [type, ...length] = bytes.subarray(-6, -1);
+  return type === 'Z'.charCodeAt(0) && length.join() === '0,0,0,5';
 }
 
 function joined(parts: Uint8Array[]): Uint8Array<ArrayBuffer> {

@@ -1,5 +1,5 @@
 // PGlite: PostgreSQL embedded in a worker thread, the database of those who have none yet.
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import pg from 'pg';
@@ -124,12 +124,17 @@ async function lockAndInitialise(dataDir: string, onEvent: (event: DatabaseEvent
 /** Makes the directory under another name first, so that one which was cut off is never taken for whole. */
 async function initialise(dataDir: string, onEvent: (event: DatabaseEvent) => void): Promise<void> {
   const startedAt = performance.now();
+  if (existsSync(dataDir) && readdirSync(dataDir).length > 0) {
+    throw new CronwrightError(
+      'unavailable',
+      `${dataDir} is not empty and no database, expected an empty directory or none`,
+    );
+  }
   const unfinished = `${dataDir}.new`;
   rmSync(unfinished, { recursive: true, force: true });
   mkdirSync(dirname(dataDir), { recursive: true });
   await runInit(unfinished);
-  // An empty directory may stand there (a mounted volume cannot be renamed over and says so).
-  if (existsSync(dataDir)) rmSync(dataDir, { recursive: false, force: true, maxRetries: 0 });
+  if (existsSync(dataDir)) rmdirSync(dataDir);
   renameSync(unfinished, dataDir);
   onEvent({ type: 'initialised', dataDir, seconds: (performance.now() - startedAt) / 1_000 });
 }
