@@ -1,5 +1,8 @@
 // The documents say what is: their links lead somewhere, their examples load, their commands exist, their files are there.
+import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -118,6 +121,20 @@ describe('Dockerfile', () => {
         source,
       ).toBe(true);
     }
+  });
+
+  it.each([
+    [200, 0],
+    [503, 1],
+  ])('calls a daemon that answers %i healthy: exit code %i', async (status, exitCode) => {
+    const server = createServer((_request, response) => response.writeHead(status).end());
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const [, exec = '[]'] = /^HEALTHCHECK[\s\S]*?CMD (\[.*\])$/m.exec(dockerfile) ?? [];
+    const [program = '', ...args] = JSON.parse(exec) as string[];
+    const check = spawn(program, args, { env: { PATH: process.env.PATH, CRONWRIGHT_PORT: String(port) } });
+    expect(await new Promise((resolve) => check.on('exit', resolve))).toBe(exitCode);
+    server.close();
   });
 
   it('copies every folder that the package ships', () => {
