@@ -1,0 +1,139 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import {
+  createWorld,
+  type Daemon,
+  enqueueRun,
+  sql,
+  startDaemon,
+  testPipeline,
+  testSchedule,
+} from '../support/http-world.ts';
+
+const nightly = testSchedule('docs', 'nightly', { timezone: 'America/New_York' });
+const docs = testPipeline('docs', { inputs: { note: { type: 'string', required: false } }, schedules: [nightly] });
+const evil = '<script>alert("x")</script>';
+
+describe('the pages', () => {
+  let test: TestDatabase;
+  let daemon: Daemon;
+  let running: string;
+  let failed: string;
+
+  beforeAll(async () => {
+    test = await createTestDatabase('postgres');
+    const { db } = test;
+    daemon = await startDaemon(await createWorld(db, [docs]));
+    running = (await enqueueRun(db, docs, { inputs: { note: evil } })).id;
+    await sql(
+      db,
+      "update cronwright.queue set state = 'running', started_at = now() - interval '1 minute', progress = 40, step = 'build', message = $2 where run_id = $1",
+      [running, evil],
+    );
+    failed = (await enqueueRun(db, docs)).id;
+    await sql(db, 'delete from cronwright.queue where run_id = $1', [failed]);
+    const error = JSON.stringify({ name: 'GitError', class: 'fatal', message: `no such remote ${evil}` });
+    await sql(
+      db,
+      "update cronwright.runs set state = 'failed', failure = 'failed', finished_at = now(), started_at = now(), error = $2::jsonb where id = $1",
+      [failed, error],
+    );
+    await sql(db, "insert into cronwright.logs values ($1, 1, 1, 'default', $2::jsonb, now())", [
+      running,
+      JSON.stringify([{ at: 1, level: 'warn', step: 'build', text: evil }]),
+    ]);
+    await sql(
+      db,
+      `insert into cronwright.schedules (tenant, id, pipeline, definition, enabled, cursor_at, next_at, version, created_at, updated_at)
+      values ('default', $1, 'docs', $2::jsonb, true, now(), '2099-01-10T07:00:00Z', 1, now(), now())`,
+      [nightly.id, JSON.stringify(nightly)],
+    );
+  });
+  afterAll(async () => {
+    await daemon.stop();
+    await test.close();
+  });
+
+  async function page(path: string, headers: Record<string, string> = {}) {
+    const response = await fetch(daemon.url + path, { headers });
+    return { status: response.status, headers: response.headers, text: await response.text() };
+  }
+
+  it('show on one look what runs, what failed and why, and what fires next in both clocks', async () => {
+    const { status, text } = await page('/');
+    expect(status).toBe(200);
+    expect(text).toContain(`href="/runs/${running}"`);
+    expect(text).toMatch(/<progress max="100" value="40"/);
+    expect(text).toContain('GitError');
+    expect(text).toContain(`href="/runs/${failed}"`);
+    expect(text).toContain('10 Jan 02:00:00 −05:00');
+    expect(text).toContain('2099-01-10 07:00:00');
+    expect(text).toMatch(/Look at this:.*no node is live.*1 run failed/s);
+  });
+
+  it('show a schedule that is paused or broken with who, why and until when', async () => {
+    await sql(
+      test.db,
+      "update cronwright.schedules set paused_at = now(), paused_by = 'maria', paused_reason = 'moving house', next_at = null",
+    );
+    const text = async () => (await page('/')).text;
+    // What the page shows is shared for a second.
+    await expect
+      .poll(text, { timeout: 5_000 })
+      .toMatch(/Not firing as usual.*docs\.nightly.*paused.*moving house.*maria/s);
+    expect((await page('/schedules')).text).toContain('moving house');
+    await sql(test.db, "update cronwright.schedules set paused_at = null, error = 'input missing'");
+    await expect.poll(text, { timeout: 5_000 }).toMatch(/1 schedule broken.*input missing/s);
+  });
+
+  it('show one run with steps, log, events and what to do', async () => {
+    const { text } = await page(`/runs/${running}`);
+    expect(text).toMatch(/fetch.*build.*publish/s);
+    expect(text).toContain('run.enqueued');
+    expect(text).toContain(`cronwright cancel ${running}`);
+    expect((await page(`/runs/${failed}`)).text).toContain(`cronwright retry ${failed}`);
+  });
+
+  it('never let what a run says become markup', async () => {
+    for (const path of ['/', '/runs', `/runs/${running}`, `/runs/${failed}`, '/runs?pipeline=%3Cscript%3Ealert(1)']) {
+      const { text } = await page(path);
+      expect(text, path).not.toContain('<script>alert');
+    }
+    expect((await page(`/runs/${running}`)).text).toContain('&lt;script&gt;alert');
+  });
+
+  it('allow no script but their own, by a nonce that is new each time', async () => {
+    const nonceOf = (policy: string | null) => /script-src 'nonce-([^']+)'/.exec(policy ?? '')?.[1];
+    const [first, second] = [await page('/'), await page('/')];
+    const nonce = nonceOf(first.headers.get('content-security-policy'));
+    expect(first.text).toContain(`<script nonce="${nonce}">`);
+    expect(first.text.match(/<script/g)).toHaveLength(1);
+    expect(nonceOf(second.headers.get('content-security-policy'))).not.toBe(nonce);
+    expect(first.text).not.toMatch(/ style="| onclick=/);
+    expect(first.headers.get('x-content-type-options')).toBe('nosniff');
+  });
+
+  it('renew themselves by their content alone, and without JavaScript by a reload', async () => {
+    const { text } = await page('/', { 'cronwright-fragment': '1' });
+    expect(text).not.toContain('<html');
+    expect(text).toContain('Running now');
+    expect((await page('/')).text).toMatch(/<noscript><meta http-equiv="refresh"/);
+  });
+
+  it('have their style sheet from this daemon', async () => {
+    const href = /href="(\/assets\/[^"]+)"/.exec((await page('/')).text)?.[1] ?? '';
+    const style = await page(href);
+    expect(style.status).toBe(200);
+    expect(style.headers.get('content-type')).toContain('text/css');
+    expect(style.text).toContain('prefers-color-scheme: dark');
+  });
+
+  it('list runs by state', async () => {
+    const { text } = await page('/runs?state=failed');
+    expect(text).toContain(failed);
+    expect(text).not.toContain(running);
+    expect((await page('/runs?state=nonsense')).status).toBe(400);
+    expect((await page('/runs/none')).status).toBe(404);
+    expect((await page('/runs/none')).text).toContain('there is no run');
+  });
+});
