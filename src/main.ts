@@ -38,7 +38,10 @@ function sinkOf(stream: NodeJS.WriteStream): TextSink {
   return {
     write: (text) => void stream.write(text),
     isTTY: stream.isTTY === true,
-    columns: stream.columns ?? 100,
+    get columns() {
+      // 0 where a terminal does not tell; it changes while a command runs.
+      return stream.columns || 100;
+    },
     colors: picocolors.createColors(wantsColors(stream)),
   };
 }
