@@ -23,7 +23,7 @@ export interface PgliteOptions extends DatabaseHooks {
   vacuumTables?: readonly string[];
   /** Rows written between two vacuums. Default 20,000: a few thousand finished runs. */
   vacuumEveryWrites?: number;
-  /** Milliseconds after which writes are followed by a vacuum at the latest. Default 5 minutes. */
+  /** Milliseconds after which writes are followed by a vacuum at the latest. Default 60,000. */
   vacuumEveryMs?: number;
 }
 
@@ -70,7 +70,7 @@ export async function createPglite(options: PgliteOptions): Promise<Database> {
     {
       vacuumTables: options.vacuumTables ?? hotTables,
       vacuumEveryWrites: options.vacuumEveryWrites ?? 20_000,
-      vacuumEveryMs: options.vacuumEveryMs ?? 300_000,
+      vacuumEveryMs: options.vacuumEveryMs ?? 60_000,
     },
     onEvent,
   );
