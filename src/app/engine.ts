@@ -14,6 +14,7 @@ import type { PipelineCatalog } from '../domain/pipeline-catalog.ts';
 import { createPruner } from '../maintenance/pruner.ts';
 import { createRescuer } from '../maintenance/rescuer.ts';
 import { createRunTimers } from '../maintenance/run-timers.ts';
+import { createStuckWatch } from '../maintenance/stuck-watch.ts';
 import type { EventBus } from '../observe/events.ts';
 import { admitRuns } from '../queue/admit-runs.ts';
 import { leaveNode, registerNode } from '../queue/register-node.ts';
@@ -195,9 +196,12 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       db,
       clock,
       events,
+      rule: settings.retention,
+      everyMs: timing.pruneMs,
       workspaces: join(settings.dataDir, 'workspaces'),
       keepWorkspacesMs: settings.retention.logsMs,
     }),
+    createStuckWatch({ db, events, node: node.id, stuckMs: timing.stuckMs }),
   ];
 
   async function admitFreed(keys: readonly { tenant: string; key: string }[]): Promise<void> {

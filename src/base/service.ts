@@ -29,8 +29,9 @@ export function createLoopService(options: {
       } catch (error) {
         if (signal.aborted) return;
         options.onCrash(error);
-        await sleepUnlessAborted(restartDelayMs, signal);
       }
+      // Also after a loop that has returned by itself: one that returns at once would leave no time for anything else.
+      await sleepUnlessAborted(restartDelayMs, signal);
     }
   }
 

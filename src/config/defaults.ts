@@ -41,7 +41,11 @@ export const settingDefaults = {
   'timing.rescue': define('5s', 'duration', 'how often dead leases are looked for'),
   'timing.prune': define('10m', 'duration', 'small deletions often, instead of large ones at night'),
   'timing.stuck': define('10m', 'duration', 'no progress for this long is an alert'),
-  'log.level': define('info', 'level', 'one line a change of a run; debug adds one a statement'),
+  'log.level': define(
+    'info',
+    'level',
+    'one line a change of a run; debug adds one an attempt of a step and one an HTTP answer',
+  ),
 } as const;
 
 /** Pipelines (`pipelines/*.yaml`), by key path; those of schedules and retries live with their shapes in `domain/`. */

@@ -1,4 +1,4 @@
-// Removes what nobody needs any more: workspaces of ended runs, old answers to idempotency keys, rows of nodes long gone.
+// Removes what nobody needs any more: old history, workspaces of ended runs, old idempotency keys, nodes long gone.
 import { existsSync } from 'node:fs';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -6,6 +6,7 @@ import type { Clock } from '../base/clock.ts';
 import { createLoopService, type Service, sleepUnlessAborted } from '../base/service.ts';
 import { type Database, statement } from '../db/database.ts';
 import type { EventBus } from '../observe/events.ts';
+import { type PruneRule, pruneHistory } from '../store/prune-history.ts';
 
 export interface PrunerOptions {
   db: Database;
@@ -13,11 +14,11 @@ export interface PrunerOptions {
   events: EventBus;
   /** Folder of the runs' workspaces. */
   workspaces: string;
+  rule: PruneRule;
+  everyMs: number;
   /** How long the files of a run that did not complete are kept for a retry, in milliseconds. */
   keepWorkspacesMs: number;
 }
-
-const everyMs = 600_000;
 
 const forgetKeys = statement(
   'prune_idempotency_keys',
@@ -56,7 +57,8 @@ export function createPruner(options: PrunerOptions): Service {
         await db.query(forgetKeys);
         await db.query(forgetNodes);
         await pruneWorkspaces();
-        await sleepUnlessAborted(everyMs, signal);
+        while (!signal.aborted && (await pruneHistory(db, options.rule)).isMore);
+        await sleepUnlessAborted(options.everyMs, signal);
       }
     },
     onCrash: (error) => events.emit('service.crashed', { service: 'pruner', error: String(error) }),

@@ -18,6 +18,8 @@ export interface Events {
   };
   'run.released': { runId: string; tenant: string; pipeline: string; state: string; reason: string };
   'run.rescued': { runId: string; tenant: string; node: string; deadLetter: boolean };
+  /** No progress for longer than `timing.stuck`; nothing is done about it. */
+  'run.stuck': { runId: string; tenant: string; pipeline: string; step: string; forMs: number };
   'run.lease_lost': { runId: string; tenant: string };
   'step.started': {
     runId: string;

@@ -16,6 +16,7 @@ const levels: Levels = {
     result === 'failure' || result === 'timeout' || result === 'error' ? 'warn' : 'info',
   'run.released': ({ state }) => (state === 'pending' ? 'info' : 'debug'),
   'run.rescued': ({ deadLetter }) => (deadLetter ? 'error' : 'warn'),
+  'run.stuck': 'warn',
   'run.lease_lost': 'warn',
   'step.started': 'debug',
   'step.finished': ({ result }) => (result === 'failure' || result === 'timeout' ? 'info' : 'debug'),

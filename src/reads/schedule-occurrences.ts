@@ -88,7 +88,8 @@ const edgeRanges = statement(
 );
 
 interface Range {
-  outcome: Exclude<(typeof outcomes)[number], 'enqueued'>;
+  /** `enqueued`: those whose runs have been pruned. */
+  outcome: (typeof outcomes)[number];
   first_at: Date;
   last_at: Date;
   count: number;

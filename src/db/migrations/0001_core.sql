@@ -41,12 +41,12 @@ create table if not exists cronwright.schedules (
 
 create index if not exists schedules_due on cronwright.schedules (next_at) where next_at is not null;
 
--- Nominal times that did not become runs, as ranges with a count.
+-- Nominal times that did not become runs, as ranges with a count; `enqueued` counts those whose runs have been pruned.
 create table if not exists cronwright.occurrences (
   id uuid not null,
   tenant text not null,
   schedule text not null,
-  outcome text not null check (outcome in ('missed', 'skipped_overlap', 'skipped_paused', 'skipped_calendar')),
+  outcome text not null check (outcome in ('enqueued', 'missed', 'skipped_overlap', 'skipped_paused', 'skipped_calendar')),
   first_at timestamptz not null,
   last_at timestamptz not null,
   count int8 not null,
