@@ -31,6 +31,7 @@ export async function serve(context: CliContext, daemon: Daemon, log: Logger): P
     throw error;
   } finally {
     watch.end();
+    if (watch.stopping()) log.info({}, 'daemon.stopped');
     log.flush();
   }
 }
