@@ -13,8 +13,6 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-/** Two writes at once keep the database busy while the next batch collects; more would only make batches smaller. */
-const writers = 2;
 const largestBatch = 500;
 
 /** What is wrong with the database is wrong for everyone; anything else may be the fault of one run. */
@@ -23,26 +21,23 @@ const faultsOfAll: readonly ErrorCode[] = ['unavailable', 'limit_reached'];
 /** `write` makes all of them durable or none; the ids are client-made, so writing one twice is harmless. */
 export function createEnqueueBatcher(write: (runs: readonly NewRun[]) => Promise<void>): EnqueueBatcher {
   let waiting: Waiting[] = [];
-  let writing = 0;
-  let scheduled = false;
+  let busy = false;
 
+  // One write at a time: what comes meanwhile is the next one. A second write beside it would make both smaller, and a
+  // statement costs the database more than the rows in it.
   function schedule(): void {
-    if (scheduled || writing >= writers || waiting.length === 0) return;
-    scheduled = true;
+    if (busy || waiting.length === 0) return;
+    busy = true;
     setImmediate(flush);
   }
 
   function flush(): void {
-    scheduled = false;
     const batch = waiting.slice(0, largestBatch);
     waiting = waiting.slice(batch.length);
-    if (batch.length === 0) return;
-    writing += 1;
     void settle(batch).finally(() => {
-      writing -= 1;
+      busy = false;
       schedule();
     });
-    schedule();
   }
 
   async function settle(batch: readonly Waiting[]): Promise<void> {

@@ -42,10 +42,10 @@ export const apiRoutes: readonly Route[] = [
 export function createHttpApp(options: HttpAppOptions): Hono<HttpEnv> {
   const { context, access } = options;
   const app = new Hono<HttpEnv>();
-  const table = new Map<string, string[]>();
+  const table: KnownPath[] = [];
 
   const mount: Mount = (method, path, handler) => {
-    table.set(path, [...(table.get(path) ?? []), method]);
+    remember(table, method, path);
     app.on(method, path.replace(/\{(\w+)\}/g, ':$1'), async (c) => {
       c.env.route = path;
       try {
@@ -123,11 +123,23 @@ function answerError(context: HttpContext, error: unknown, path: string): Respon
   return problemResponse(toProblem(error, path));
 }
 
-/** The methods that a path is known for; none where it is not known. */
-function methodsOf(table: ReadonlyMap<string, string[]>, path: string): string[] {
-  for (const [pattern, methods] of table) {
-    const expression = pattern.replace(/[.*+?^$()|[\]\\]/g, '\\$&').replace(/\{\w+\}/g, '[^/]+');
-    if (new RegExp(`^${expression}$`).test(path)) return methods.includes('GET') ? [...methods, 'HEAD'] : methods;
+interface KnownPath {
+  path: string;
+  pattern: RegExp;
+  methods: string[];
+}
+
+function remember(table: KnownPath[], method: 'GET' | 'POST', path: string): void {
+  const methods = method === 'GET' ? ['GET', 'HEAD'] : [method];
+  const known = table.find((one) => one.path === path);
+  if (known) known.methods.push(...methods);
+  else {
+    const expression = path.replace(/[.*+?^$()|[\]\\]/g, '\\$&').replace(/\{\w+\}/g, '[^/]+');
+    table.push({ path, pattern: new RegExp(`^${expression}$`), methods });
   }
-  return [];
+}
+
+/** The methods that a path is known for; none where it is not known. */
+function methodsOf(table: readonly KnownPath[], path: string): readonly string[] {
+  return table.find((one) => one.pattern.test(path))?.methods ?? [];
 }
