@@ -53,8 +53,9 @@ describe('a connection that drops', () => {
 
   it('leaves an error that shows nothing of the connection', async () => {
     db = createPostgres({ url: proxy.url, maxConnections: 1 });
-    proxy.cutOnce({ at: 'insert', when: 'before' });
+    proxy.cutOnce({ at: 'default_transaction_isolation', when: 'before' });
     const error = await db.query(insert, [randomUUID()]).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'unavailable' });
     expect(everythingIn(error)).not.toContain('connectionParameters');
   });
 

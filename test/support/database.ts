@@ -1,8 +1,9 @@
 // Fresh databases for tests: one per call, on PGlite and on PostgreSQL, migrated unless asked otherwise.
 import { createHash, randomBytes } from 'node:crypto';
-import { cp, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { inject } from 'vitest';
 import type { Database, Isolation } from '../../src/db/database.ts';
@@ -82,11 +83,14 @@ function pgliteTemplate(migrated: boolean): Promise<string> {
 
 async function makePgliteTemplate(migrated: boolean): Promise<string> {
   const migrations = migrated ? await readMigrations() : [];
-  const hash = createHash('sha256').update(JSON.stringify(migrations)).digest('hex').slice(0, 16);
+  const hash = createHash('sha256')
+    .update(JSON.stringify([await pgliteVersion(), migrations]))
+    .digest('hex')
+    .slice(0, 16);
   const directory = join(tmpdir(), `cronwright-pglite-templates-${process.getuid?.() ?? 0}`);
-  const template = join(directory, `0.5.16-${hash}`);
+  const template = join(directory, hash);
   await mkdir(directory, { recursive: true });
-  if ((await readdir(directory)).includes(`0.5.16-${hash}`)) return template;
+  if ((await readdir(directory)).includes(hash)) return template;
   const unfinished = await mkdtemp(join(directory, 'making-'));
   try {
     const dataDir = join(unfinished, 'db');
@@ -100,6 +104,12 @@ async function makePgliteTemplate(migrated: boolean): Promise<string> {
     await rm(unfinished, { recursive: true, force: true });
   }
   return template;
+}
+
+async function pgliteVersion(): Promise<unknown> {
+  const entry = createRequire(import.meta.url).resolve('@electric-sql/pglite');
+  return (JSON.parse(await readFile(join(dirname(entry), '..', 'package.json'), 'utf8')) as { version: unknown })
+    .version;
 }
 
 async function createOnPostgres(options: TestDatabaseOptions): Promise<TestDatabase> {
