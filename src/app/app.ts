@@ -15,6 +15,7 @@ import type { Registry } from '../steps/registry.ts';
 import { createCleanUps } from './clean-ups.ts';
 import { databaseHooks } from './database-events.ts';
 import { type Engine, startEngine } from './engine.ts';
+import { requireFreePort } from './free-port.ts';
 import { loadCheckedPipelines, loadRegistry } from './load-definitions.ts';
 import { createMetricsSampler } from './metrics-sampler.ts';
 import { packageVersion } from './package-version.ts';
@@ -50,6 +51,7 @@ export function createApp(options: AppOptions): App {
 
   async function build(): Promise<{ url: string }> {
     cleanUps.add('log', subscribeLog(events, log));
+    await requireFreePort(settings.host, settings.port);
     const registry = await loadRegistry(settings);
     const pipelines = await loadCheckedPipelines(settings, registry);
     for (const warning of pipelines.warnings) log.warn({ ...warning }, 'configuration warning');

@@ -17,7 +17,7 @@ import { createRunTimers } from '../maintenance/run-timers.ts';
 import { createStuckWatch } from '../maintenance/stuck-watch.ts';
 import type { EventBus } from '../observe/events.ts';
 import { admitRuns } from '../queue/admit-runs.ts';
-import { leaveNode, registerNode } from '../queue/register-node.ts';
+import { forgetNode, leaveNode, registerNode } from '../queue/register-node.ts';
 import { createScheduler } from '../schedule/scheduler.ts';
 import { createObservedStep } from '../steps/observed-step.ts';
 import type { Registry } from '../steps/registry.ts';
@@ -92,7 +92,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       configHash: inForce.hash,
     });
   await register();
-  cleanUps.add('node', () => leaveNode(db, node.id));
+  cleanUps.add('node', () => (options.schedules ? leaveNode(db, node.id) : forgetNode(db, node.id)));
 
   const secrets = createSecrets(settings.secrets, options.env);
   const connections = createConnections({ self: db, configured: settings.connections, env: options.env });

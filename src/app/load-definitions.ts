@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type LoadedPipelines, loadPipelines } from '../config/load-pipelines.ts';
 import type { Settings } from '../config/load-settings.ts';
 import { CronwrightError, type Problem } from '../domain/errors.ts';
+import { problemLine } from '../domain/problem-line.ts';
 import { builtInPlugins } from '../steps/built-in-plugins.ts';
 import { loadPlugins } from '../steps/load-plugins.ts';
 import { createRegistry, type Registry } from '../steps/registry.ts';
@@ -27,11 +28,6 @@ export async function loadCheckedPipelines(settings: Settings, registry: Registr
 }
 
 function configError(what: string, problems: readonly Problem[]): CronwrightError {
-  const lines = problems.map((problem) => {
-    const place = problem.file === undefined ? '' : `${problem.file}:${problem.line ?? 1}:${problem.column ?? 1}: `;
-    const expected = problem.expected === undefined ? '' : `, expected ${problem.expected}`;
-    const got = problem.got === undefined ? '' : ` (got ${problem.got}${expected})`;
-    return `  ${place}${problem.message}${got}`;
-  });
+  const lines = problems.map((problem) => `  ${problemLine(problem)}`);
   return new CronwrightError('invalid_config', `${what}:\n${lines.join('\n')}`, { problems });
 }

@@ -2,13 +2,13 @@
 import { join, relative } from 'node:path';
 import { findConfigDir } from '../config/load-settings.ts';
 import { CronwrightError, type Problem } from '../domain/errors.ts';
+import { problemLine } from '../domain/problem-line.ts';
 import { checkConfig } from '../foresight/check.ts';
 import type { CliContext } from './cli-context.ts';
 import { type ExitCode, exitCodes } from './exit-code.ts';
 import { loadStepTypes, readSettings } from './load-config.ts';
 import { plainText } from './plain-text.ts';
 import { printJson, printLine } from './print.ts';
-import { problemLine } from './report-error.ts';
 
 export async function check(context: CliContext, options: { config?: string; json?: boolean }): Promise<ExitCode> {
   const where = { env: context.env, workingDir: context.cwd, flags: { config: options.config } };

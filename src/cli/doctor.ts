@@ -1,6 +1,7 @@
 // `cronwright doctor`: looks at everything a daemon needs here, one line each, with what to do about it.
 import type { Settings } from '../config/load-settings.ts';
 import { CronwrightError, errorMessage } from '../domain/errors.ts';
+import { problemLine } from '../domain/problem-line.ts';
 import type { CliContext } from './cli-context.ts';
 import { checkDatabase } from './doctor/check-database.ts';
 import { checkDataDirectory, checkSync } from './doctor/check-disk.ts';
@@ -11,7 +12,6 @@ import { type ExitCode, exitCodes } from './exit-code.ts';
 import { loadConfig, readSettings, type SettingsOptions } from './load-config.ts';
 import { plainText } from './plain-text.ts';
 import { printJson, printLine } from './print.ts';
-import { problemLine } from './report-error.ts';
 
 export async function doctor(context: CliContext, options: SettingsOptions): Promise<ExitCode> {
   const findings: Finding[] = [];

@@ -1,5 +1,6 @@
 // Tells what went wrong on stderr: in words for people, as one JSON object for machines; never a stack unless asked for.
 import { CronwrightError, errorMessage, type Problem } from '../domain/errors.ts';
+import { problemLine } from '../domain/problem-line.ts';
 import type { CliContext } from './cli-context.ts';
 import { type ExitCode, exitCodeOf, exitCodes } from './exit-code.ts';
 import { plainText } from './plain-text.ts';
@@ -10,17 +11,6 @@ export function reportError(context: CliContext, error: unknown, json: boolean):
   else context.stderr.write(`${errorForPeople(context, error)}\n`);
   if (context.env.CRONWRIGHT_DEBUG && error instanceof Error) context.stderr.write(`${error.stack}\n`);
   return error instanceof CronwrightError ? exitCodeOf(error.code) : exitCodes.failed;
-}
-
-/** One problem on one line: `file:line:column: path: message (got …, expected …)`. */
-export function problemLine(problem: Problem): string {
-  const place = [problem.file, problem.line, problem.column].filter((part) => part !== undefined).join(':');
-  const facts = [
-    problem.got === undefined ? undefined : `got ${problem.got}`,
-    problem.expected === undefined ? undefined : `expected ${problem.expected}`,
-  ].filter((fact) => fact !== undefined);
-  const where = [place, problem.path].filter((part) => part !== undefined && part !== '');
-  return [...where, problem.message].join(': ') + (facts.length > 0 ? ` (${facts.join(', ')})` : '');
 }
 
 function errorForMachines(error: unknown): Record<string, unknown> {

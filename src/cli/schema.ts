@@ -1,9 +1,9 @@
 // `cronwright schema`: the JSON Schema of a configuration file, with the step types that are installed here.
 import { pipelineJsonSchema, settingsJsonSchema } from '../config/json-schema.ts';
+import { problemLine } from '../domain/problem-line.ts';
 import type { CliContext } from './cli-context.ts';
 import { type ExitCode, exitCodes } from './exit-code.ts';
 import { printJson, printNote } from './print.ts';
-import { problemLine } from './report-error.ts';
 
 export async function schema(
   context: CliContext,

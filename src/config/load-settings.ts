@@ -227,6 +227,7 @@ function buildSettings(
 ): Settings {
   const { timing, retention, limits } = shape;
   const token = options.flags?.token ?? nonEmpty(options.env.CRONWRIGHT_TOKEN);
+  if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) throw unusableToken();
   if (options.configDir ?? options.flags?.config) sources.config = 'flag';
   else if (nonEmpty(options.env.CRONWRIGHT_CONFIG)) sources.config = 'environment';
   if (token !== undefined) sources.token = options.flags?.token === undefined ? 'environment' : 'flag';
@@ -289,4 +290,17 @@ function listKeys(value: unknown, prefix: string, sources: Record<string, Settin
 
 function nonEmpty(text: string | undefined): string | undefined {
   return text === undefined || text === '' ? undefined : text;
+}
+
+/** What cannot stand in an Authorization header would refuse every request. The token itself is not told. */
+function unusableToken(): CronwrightError {
+  const problem = {
+    path: 'token',
+    message: 'the token (CRONWRIGHT_TOKEN, --token) cannot be sent in a header',
+    got: 'blanks or characters beyond ASCII',
+    expected: 'visible ASCII characters',
+  };
+  return new CronwrightError('invalid_config', `${problem.message}: got ${problem.got}, expected ${problem.expected}`, {
+    problems: [problem],
+  });
 }

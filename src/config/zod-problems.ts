@@ -128,7 +128,7 @@ export function valueAt(value: unknown, path: KeyPath): unknown {
 }
 
 /** The names a JSON Schema lists for the object at a path. */
-export function propertyNames(jsonSchema: unknown, path: KeyPath): string[] {
+function propertyNames(jsonSchema: unknown, path: KeyPath): string[] {
   let places = [jsonSchema];
   for (const key of path) places = places.flatMap((place) => partsOf(place, key));
   return [

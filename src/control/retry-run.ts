@@ -87,7 +87,7 @@ export async function retryRun(starter: RunStarter, id: string, caller: Caller):
  * (a step skipped because another one failed gets its chance). `finally` and `on_failure` steps belong to one end of a
  * run and always run again.
  */
-export function keptSteps(pipeline: Pick<Pipeline, 'steps'>, states: ReadonlyMap<string, StepState>): string[] {
+function keptSteps(pipeline: Pick<Pipeline, 'steps'>, states: ReadonlyMap<string, StepState>): string[] {
   const kept = new Set<string>();
   let before = -1;
   while (kept.size > before) {

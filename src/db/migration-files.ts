@@ -15,7 +15,7 @@ export interface Migration {
   checksum: string;
 }
 
-export const migrationsDirectory: string = join(packageRoot, 'src', 'db', 'migrations');
+const migrationsDirectory: string = join(packageRoot, 'src', 'db', 'migrations');
 
 /** Reads all migrations in order. Throws invalid_config where names or numbers are wrong. */
 export async function readMigrations(directory: string = migrationsDirectory): Promise<Migration[]> {

@@ -69,7 +69,7 @@ export function rateLimitDelayMs(
 }
 
 /** A run waits at most this long for rate limits without using up retries. */
-export const maxRateLimitedMs = 3_600_000;
+const maxRateLimitedMs = 3_600_000;
 
 /** What a step has used up so far. */
 export interface RetriesUsed {

@@ -37,14 +37,3 @@ export async function checkConfig(options: LoadSettingsOptions & { catalogue: St
     warnings: loaded.warnings,
   };
 }
-
-/** `file:line:column  key  message (got …, expected …)`, one problem a line. */
-export function formatProblem(problem: Problem): string {
-  const place = [problem.file, problem.line, problem.column].filter((part) => part !== undefined).join(':');
-  const facts = [
-    ...(problem.got === undefined ? [] : [`got ${problem.got}`]),
-    ...(problem.expected === undefined ? [] : [`expected ${problem.expected}`]),
-  ];
-  const message = facts.length === 0 ? problem.message : `${problem.message} (${facts.join(', ')})`;
-  return [place, problem.path, message].filter((part) => part !== undefined && part !== '').join('  ');
-}

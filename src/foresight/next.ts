@@ -7,7 +7,7 @@ import { CronwrightError, type Problem } from '../domain/errors.ts';
 import type { DstPolicy } from '../domain/schedule.ts';
 
 /** The most occurrences one question may ask for. */
-export const MAX_NEXT_COUNT = 1_000;
+const MAX_NEXT_COUNT = 1_000;
 
 export interface NextQuestion {
   readonly expression: string;

@@ -93,7 +93,8 @@ function listen(server: Server, host: string, port: number): Promise<void> {
   });
 }
 
-function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): CronwrightError {
+/** Why an address cannot be listened on, and what to do. */
+export function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): CronwrightError {
   const reasons: Readonly<Record<string, string>> = {
     EADDRINUSE: 'another process listens there; choose another port (--port, 0 picks a free one)',
     EACCES: 'this user may not use that port; choose one above 1023',

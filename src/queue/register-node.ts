@@ -39,6 +39,13 @@ export async function registerNode(db: Queryable, node: NodeRecord, now: Date | 
   ]);
 }
 
+const forget = statement('forget_node', 'delete from cronwright.nodes where id = $1', { idempotent: true });
+
+/** For a node that came for one run only. */
+export async function forgetNode(db: Queryable, id: string): Promise<void> {
+  await db.query(forget, [id]);
+}
+
 export async function leaveNode(db: Queryable, id: string, now: Date | null = null): Promise<void> {
   await db.query(leave, [id, now]);
 }

@@ -5,7 +5,7 @@ import type { NewRun } from '../domain/new-run.ts';
 const limitSeparator = '\n';
 
 /** `unnest` of the parameters $1…$19 of `runParams`, in the same order. */
-export const newRunsFrom = `unnest(
+const newRunsFrom = `unnest(
     $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::int4[], $8::bool[], $9::text[],
     $10::int2[], $11::text[], $12::text[], $13::text[], $14::bool[], $15::text[], $16::uuid[], $17::text[],
     $18::timestamptz[], $19::text[]

@@ -8,7 +8,7 @@ import type { ScheduleView } from './list-schedules.ts';
 import { compileSchedule } from './next-fires.ts';
 import { instant, maybeInstant } from './view-fields.ts';
 
-export const outcomes = ['enqueued', 'missed', 'skipped_overlap', 'skipped_paused', 'skipped_calendar'] as const;
+const outcomes = ['enqueued', 'missed', 'skipped_overlap', 'skipped_paused', 'skipped_calendar'] as const;
 
 export const occurrenceView = z
   .object({

@@ -2,7 +2,7 @@
 import type { PluginDefinition } from './api.ts';
 
 /** The plugin API that this version speaks. */
-export const pluginApiVersion = 1;
+const pluginApiVersion = 1;
 
 const pluginName = /^[a-z][a-z0-9_-]*$/;
 const stepName = /^[a-z][a-z0-9_]*$/;

@@ -5,7 +5,7 @@ import { type Database, type Queryable, statement } from '../db/database.ts';
 import { CronwrightError } from '../domain/errors.ts';
 
 /** Bytes; larger ones need an artifact store of files. */
-export const maxArtifactBytes = 8 * 1_048_576;
+const maxArtifactBytes = 8 * 1_048_576;
 const chunkBytes = 262_144;
 
 export interface StoredArtifact {

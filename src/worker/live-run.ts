@@ -96,7 +96,7 @@ export function signalOf(run: LiveRun): AbortSignal {
   return run.cleaningUp ? run.hard.signal : run.main.signal;
 }
 
-export function freshProgress(): StepProgress {
+function freshProgress(): StepProgress {
   return {
     state: 'pending',
     attempts: 0,

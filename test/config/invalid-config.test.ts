@@ -14,7 +14,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { checkConfig, formatProblem } from '../../src/foresight/check.ts';
+import { problemLine } from '../../src/domain/problem-line.ts';
+import { checkConfig } from '../../src/foresight/check.ts';
 import { createTestCatalogue } from '../support/step-catalogue.ts';
 
 const testdata = fileURLToPath(new URL('./testdata/invalid', import.meta.url));
@@ -53,7 +54,7 @@ async function messagesFor(name: string): Promise<string> {
       env: {},
       catalogue: createTestCatalogue(),
     });
-    const lines = [...problems.map(formatProblem), ...warnings.map((one) => `warning: ${formatProblem(one)}`)];
+    const lines = [...problems.map(problemLine), ...warnings.map((one) => `warning: ${problemLine(one)}`)];
     return lines.map((line) => `${line}\n`).join('');
   } finally {
     rmSync(directory, { recursive: true });

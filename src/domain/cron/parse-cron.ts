@@ -32,7 +32,7 @@ export interface EveryPattern {
 export type CronPattern = FieldPattern | EveryPattern;
 
 /** The longest expression that is read at all. */
-export const MAX_EXPRESSION_LENGTH = 256;
+const MAX_EXPRESSION_LENGTH = 256;
 
 const NICKNAMES: Readonly<Record<string, string>> = {
   '@hourly': '0 * * * *',

@@ -11,7 +11,7 @@ import type { ValueType } from './value-type.ts';
 import { anyType } from './value-type.ts';
 
 /** Longer expressions are refused: what needs more is a step. */
-export const maxExpressionLength = 1_000;
+const maxExpressionLength = 1_000;
 const maxReferences = 64;
 
 const options = {

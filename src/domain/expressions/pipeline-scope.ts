@@ -57,7 +57,7 @@ function computeScopes(pipeline: ScopedPipeline, catalogue: StepCatalogue): Pipe
 }
 
 /** Every step with the steps it can name: those it needs, however far above; at the end, all that have been. */
-export function visibleSteps(pipeline: ScopedPipeline): [StepDefinition, StepDefinition[]][] {
+function visibleSteps(pipeline: ScopedPipeline): [StepDefinition, StepDefinition[]][] {
   const byId = new Map(pipeline.steps.map((step) => [step.id, step]));
   const result: [StepDefinition, StepDefinition[]][] = pipeline.steps.map((step) => [step, ancestors(step, byId)]);
   const ended: StepDefinition[] = [...pipeline.steps];
