@@ -44,7 +44,7 @@ describe('a daemon under signals', () => {
     drained();
     expect(await served).toBe(0);
     expect(told).toEqual(['start', 'drain']);
-    expect(lines()).toMatchObject([{ msg: 'daemon.draining', signal: 'SIGTERM' }]);
+    expect(lines()).toMatchObject([{ msg: 'daemon.draining', signal: 'SIGTERM' }, { msg: 'daemon.stopped' }]);
   });
 
   it('cancels at the second signal, whichever it is', async () => {
