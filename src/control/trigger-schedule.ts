@@ -22,14 +22,13 @@ export interface TriggeredRun extends StartedRun {
 
 const liveRuns = statement(
   'list_live_runs_of_schedule',
-  `select run_id, state, started_at is not null as begun from cronwright.queue
+  `select run_id, state from cronwright.queue
   where tenant = $1 and schedule = $2 order by run_id limit 1000`,
 );
 
 interface LiveRun {
   run_id: string;
   state: string;
-  begun: boolean;
 }
 
 /** Throws `not_found`, `invalid_input`, `limit_reached`, and `conflict` where the overlap policy forbids it. */
@@ -57,8 +56,8 @@ export async function triggerSchedule(
 
 function checkOverlap(schedule: LockedSchedule, live: readonly LiveRun[]): void {
   const { overlap } = schedule.definition;
-  const waiting = live.find((run) => !run.begun);
-  const hindrance = overlap === 'skip' ? live[0] : overlap === 'queue' && live.length > 1 ? waiting : undefined;
+  // The slot holds one run at work; of the others one may wait.
+  const hindrance = overlap === 'skip' ? live[0] : overlap === 'queue' ? live[1] : undefined;
   if (!hindrance) return;
   const why = overlap === 'skip' ? 'a run of it is live' : 'a run of it is waiting already';
   throw new CronwrightError(

@@ -4,6 +4,7 @@ import { type Queryable, statement } from '../db/database.ts';
 import { CronwrightError } from '../domain/errors.ts';
 import { runStates } from '../domain/run.ts';
 import type { ScheduleDefinition } from '../domain/schedule.ts';
+import { createScheduleClock, nextUnpaused } from '../domain/schedule-clock.ts';
 import { packCursor, unpackCursor } from './cursor.ts';
 import { localTime } from './next-fires.ts';
 import { anyJson, instant, maybeInstant, type Page } from './view-fields.ts';
@@ -18,7 +19,7 @@ export const scheduleView = z
     cron: z.string(),
     timezone: z.string(),
     overlap: z.string(),
-    next_at: maybeInstant.describe('when it fires next; null: never, or not while it is paused or disabled'),
+    next_at: maybeInstant.describe('its next nominal time; null: never, or not before somebody resumes or enables it'),
     next_local: z.string().nullable().describe("next_at on the schedule's wall clock"),
     cursor_at: instant.describe('every nominal time up to here is decided'),
     paused: z
@@ -35,7 +36,7 @@ export type ScheduleView = z.infer<typeof scheduleView>;
 
 const columns = `s.id, s.tenant, s.pipeline, s.definition, s.enabled, s.cursor_at, s.next_at, s.paused_at, s.paused_until,
     s.paused_by, s.paused_reason, s.error, s.last_run_id, s.last_nominal_at,
-    coalesce(r.state, q.state) as last_state,
+    coalesce(r.state, q.state) as last_state, now() as read_at,
     (select count(*) from cronwright.queue l where l.tenant = s.tenant and l.schedule = s.id) as live_runs`;
 
 const joins = `cronwright.schedules s
@@ -82,6 +83,7 @@ interface ScheduleRow {
   last_nominal_at: Date | null;
   last_state: (typeof runStates)[number] | null;
   live_runs: number;
+  read_at: Date;
 }
 
 /** By tenant and id. */
@@ -112,7 +114,7 @@ export async function getSchedule(db: Queryable, tenant: string | null, id: stri
 function toView(row: ScheduleRow): ScheduleView {
   const { definition } = row;
   const state = stateOf(row);
-  const nextAt = state === 'active' || state === 'broken' ? row.next_at : null;
+  const nextAt = state === 'disabled' ? null : nextFire(row);
   return {
     id: row.id,
     tenant: row.tenant,
@@ -126,7 +128,7 @@ function toView(row: ScheduleRow): ScheduleView {
     next_local: nextAt === null ? null : localTime(nextAt, definition.timezone),
     cursor_at: row.cursor_at,
     paused:
-      row.paused_at === null
+      state !== 'paused' || row.paused_at === null
         ? null
         : { at: row.paused_at, until: row.paused_until, by: row.paused_by, reason: row.paused_reason },
     error: row.error,
@@ -141,6 +143,19 @@ function toView(row: ScheduleRow): ScheduleView {
 
 function stateOf(row: ScheduleRow): ScheduleView['state'] {
   if (!row.enabled) return 'disabled';
-  if (row.paused_at !== null) return 'paused';
+  // A pause that has run out is cleared with the next fire.
+  if (row.paused_at !== null && (row.paused_until === null || row.paused_until > row.read_at)) return 'paused';
   return row.error === null ? 'active' : 'broken';
+}
+
+/** The row's next_at is when the scheduler looks again, which may be for other reasons: the pattern tells the next fire. */
+function nextFire({ definition, cursor_at, paused_at, paused_until }: ScheduleRow): Date | null {
+  const pauses = paused_at ? [{ fromMs: paused_at.getTime(), untilMs: paused_until?.getTime() ?? null }] : [];
+  try {
+    const next = nextUnpaused(createScheduleClock(definition).fires, pauses, cursor_at.getTime());
+    return next === null ? null : new Date(next);
+  } catch {
+    // What is wrong with it is in its error.
+    return null;
+  }
 }

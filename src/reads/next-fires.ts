@@ -1,8 +1,8 @@
 // When a schedule fires next: nominal times of its pattern, its calendar applied, in its own zone and in UTC.
 import { DateTime } from 'luxon';
 import { z } from 'zod';
-import { type CompiledSchedule, compileCron } from '../domain/cron/next-occurrences.ts';
 import type { ScheduleDefinition } from '../domain/schedule.ts';
+import { createScheduleClock } from '../domain/schedule-clock.ts';
 import { instant } from './view-fields.ts';
 
 export const fireView = z
@@ -18,17 +18,10 @@ export type FireView = z.infer<typeof fireView>;
 
 type Timing = Pick<ScheduleDefinition, 'id' | 'cron' | 'timezone' | 'dst' | 'calendar'>;
 
-/** The schedule's pattern on the days its calendar lets through. Throws CronError or ZoneError. */
-export function compileSchedule(schedule: Timing): CompiledSchedule {
-  const options = { id: schedule.id, ...(schedule.dst ? { dst: schedule.dst } : {}) };
-  const compiled = compileCron(schedule.cron, schedule.timezone, options);
-  return schedule.calendar ? compiled.onDays(schedule.calendar, 'inside') : compiled;
-}
-
 /** Up to `count` fires strictly after `from`. Throws CronError or ZoneError. */
 export function nextFires(schedule: Timing, from: Date, count: number): FireView[] {
-  return compileSchedule(schedule)
-    .next(from.getTime(), count)
+  return createScheduleClock(schedule)
+    .fires.next(from.getTime(), count)
     .map(({ at, nominalCount }) => ({
       at,
       local: localTime(at, schedule.timezone),

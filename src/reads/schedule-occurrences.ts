@@ -3,9 +3,9 @@ import { z } from 'zod';
 import { type Queryable, statement } from '../db/database.ts';
 import { runStates } from '../domain/run.ts';
 import type { ScheduleDefinition } from '../domain/schedule.ts';
+import { createScheduleClock } from '../domain/schedule-clock.ts';
 import { packCursor, unpackCursor } from './cursor.ts';
 import type { ScheduleView } from './list-schedules.ts';
-import { compileSchedule } from './next-fires.ts';
 import { instant, maybeInstant } from './view-fields.ts';
 
 const outcomes = ['enqueued', 'missed', 'skipped_overlap', 'skipped_paused', 'skipped_calendar'] as const;
@@ -151,12 +151,9 @@ function add(summary: OccurrencePage['summary'], outcome: Range['outcome'], n: n
 function countWithin(schedule: ScheduleView, range: Range, window: { from: Date; to: Date }): number {
   const from = Math.max(range.first_at.getTime(), window.from.getTime());
   const to = Math.min(range.last_at.getTime(), window.to.getTime() - 1);
-  const { calendar, ...timing } = schedule.definition as ScheduleDefinition;
-  const compiled = compileSchedule(timing);
-  // What the calendar skipped is what the calendar does not let through; everything else is counted on its days.
-  const counted = calendar
-    ? compiled.onDays(calendar, range.outcome === 'skipped_calendar' ? 'outside' : 'inside')
-    : compiled;
+  const clock = createScheduleClock(schedule.definition as ScheduleDefinition);
+  const times = { skipped_paused: clock.all, skipped_calendar: clock.excluded ?? clock.all };
+  const counted = range.outcome in times ? times[range.outcome as keyof typeof times] : clock.fires;
   return Math.min(range.count, counted.count(from - 1, to).nominal);
 }
 

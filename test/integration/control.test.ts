@@ -379,38 +379,66 @@ describe.each(databaseVariants)('verbs on $name', (variant) => {
       });
     });
 
+    const hour = 3_600_000;
+    const lastHour = () => Math.floor(Date.now() / hour) * hour;
+
+    /** Paused since its cursor: nothing is owed from before. */
+    async function pauseSinceCursor(id: string): Promise<void> {
+      await pauseSchedule(world.control, { ...schedule, id });
+      await sql(db, "update cronwright.schedules set paused_at = cursor_at + interval '1 second' where id = $1", [id]);
+    }
+
     it('resumes with the next time, and records what was passed over as one range', async () => {
-      const cursor = new Date(Math.floor(Date.now() / 3_600_000) * 3_600_000 - 5 * 3_600_000);
-      await addSchedule(nightly, cursor.toISOString());
-      await pauseSchedule(world.control, schedule);
+      const last = lastHour();
+      await addSchedule(nightly, new Date(last - 5 * hour).toISOString());
+      await pauseSinceCursor(nightly.id);
       expect(await resumeSchedule(world.control, schedule)).toEqual({ skipped: 5 });
-      const ranges = await sql(db, 'select outcome, first_at, last_at, count from cronwright.occurrences');
-      const first = new Date(cursor.getTime() + 3_600_000);
-      const last = new Date(cursor.getTime() + 5 * 3_600_000);
-      expect(ranges).toEqual([{ outcome: 'skipped_paused', first_at: first, last_at: last, count: 5 }]);
-      const [row] = await sql<{ cursor_at: Date; next_at: Date; paused_at: Date | null }>(
-        db,
-        'select cursor_at, next_at, paused_at from cronwright.schedules',
-      );
-      expect(row?.paused_at).toBe(null);
-      expect(row?.next_at.getTime()).toBe(last.getTime() + 3_600_000);
-      expect(Math.abs((row?.cursor_at.getTime() ?? 0) - Date.now())).toBeLessThan(60_000);
+      expect(await sql(db, 'select outcome, first_at, last_at, count, reason from cronwright.occurrences')).toEqual([
+        {
+          outcome: 'skipped_paused',
+          first_at: new Date(last - 4 * hour),
+          last_at: new Date(last),
+          count: 5,
+          reason: 'the schedule was paused; resumed by maria',
+        },
+      ]);
+      expect(await sql(db, 'select cursor_at, next_at, paused_at, version from cronwright.schedules')).toEqual([
+        { cursor_at: new Date(last), next_at: new Date(last + hour), paused_at: null, version: 9 },
+      ]);
+      expect(world.heard).toContain('schedule.skipped');
       await expect(resumeSchedule(world.control, schedule)).rejects.toMatchObject({ code: 'conflict' });
     });
 
-    it('counts the days that its calendar leaves out apart', async () => {
-      const day = 86_400_000;
-      await addSchedule(workdays, new Date(Date.now() - 14 * day).toISOString());
-      await pauseSchedule(world.control, { ...schedule, id: workdays.id });
-      await resumeSchedule(world.control, { ...schedule, id: workdays.id });
+    it('leaves to the scheduler what was owed before the pause', async () => {
+      const cursor = new Date(lastHour() - 5 * hour);
+      await addSchedule(nightly, cursor.toISOString());
+      await pauseSchedule(world.control, schedule);
+      await resumeSchedule(world.control, schedule);
+      expect(await sql(db, 'select * from cronwright.occurrences')).toEqual([]);
+      const [row] = await sql<{ cursor_at: Date; ended: boolean; due: boolean }>(
+        db,
+        'select cursor_at, paused_until <= now() as ended, next_at <= now() as due from cronwright.schedules',
+      );
+      expect(row).toEqual({ cursor_at: cursor, ended: true, due: true });
+    });
+
+    it('resumes a schedule that cannot be read, so that the scheduler can say what is wrong', async () => {
+      await addSchedule({ ...nightly, cron: 'nonsense' }, '2026-01-01T00:00:00Z');
+      await pauseSchedule(world.control, schedule);
+      expect(await resumeSchedule(world.control, schedule)).toEqual({ skipped: 0 });
+      const [row] = await sql(db, 'select next_at <= now() as due from cronwright.schedules');
+      expect(row).toEqual({ due: true });
+    });
+
+    it('counts paused days as paused, also those its calendar leaves out', async () => {
+      await addSchedule(workdays, new Date(Date.now() - 14 * 24 * hour).toISOString());
+      await pauseSinceCursor(workdays.id);
+      expect(await resumeSchedule(world.control, { ...schedule, id: workdays.id })).toEqual({ skipped: 14 });
       const rows = await sql<{ outcome: string; count: number }>(
         db,
-        'select outcome, count from cronwright.occurrences order by outcome',
+        'select outcome, count from cronwright.occurrences',
       );
-      expect(rows).toEqual([
-        { outcome: 'skipped_calendar', count: 4 },
-        { outcome: 'skipped_paused', count: 10 },
-      ]);
+      expect(rows).toEqual([{ outcome: 'skipped_paused', count: 14 }]);
     });
 
     it('starts a run with the inputs of the schedule, holding its slot', async () => {

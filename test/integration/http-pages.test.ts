@@ -45,7 +45,7 @@ describe('the pages', () => {
     await sql(
       db,
       `insert into cronwright.schedules (tenant, id, pipeline, definition, enabled, cursor_at, next_at, version, created_at, updated_at)
-      values ('default', $1, 'docs', $2::jsonb, true, now(), '2099-01-10T07:00:00Z', 1, now(), now())`,
+      values ('default', $1, 'docs', $2::jsonb, true, '2099-01-09T12:00:00Z', '2099-01-10T07:00:00Z', 1, now(), now())`,
       [nightly.id, JSON.stringify(nightly)],
     );
   });
@@ -74,7 +74,7 @@ describe('the pages', () => {
   it('show a schedule that is paused or broken with who, why and until when', async () => {
     await sql(
       test.db,
-      "update cronwright.schedules set paused_at = now(), paused_by = 'maria', paused_reason = 'moving house', next_at = null",
+      "update cronwright.schedules set paused_at = now(), paused_by = 'maria', paused_reason = 'moving house'",
     );
     const text = async () => (await page('/')).text;
     // What the page shows is shared for a second.

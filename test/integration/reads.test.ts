@@ -413,19 +413,25 @@ describe.each(databaseVariants)('questions on $name', (variant) => {
     }
 
     it('tell their next time in their zone and in UTC, and what is wrong with them', async () => {
-      await addSchedule(new Date());
+      await addSchedule(new Date('2026-03-29T00:30:00Z'));
       const { items } = await listSchedules(db, { tenant: 'default', limit: 10 });
       expect(items).toMatchObject([
         { id: hourly.id, state: 'active', next_local: '2026-03-29T03:00:00+02:00', paused: null, live_runs: 0 },
       ]);
       await sql(db, "update cronwright.schedules set error = 'no such zone'");
       expect(await getSchedule(db, 'default', hourly.id)).toMatchObject({ state: 'broken', error: 'no such zone' });
-      await sql(db, "update cronwright.schedules set paused_at = now(), paused_by = 'maria'");
+      await sql(db, "update cronwright.schedules set paused_at = '2026-03-29T00:40:00Z', paused_by = 'maria'");
       expect(await getSchedule(db, 'default', hourly.id)).toMatchObject({
         state: 'paused',
         next_at: null,
         paused: { by: 'maria' },
       });
+      const until = (text: string) => sql(db, 'update cronwright.schedules set paused_until = $1', [new Date(text)]);
+      await until('2099-03-29T12:30:00Z');
+      const next = new Date('2099-03-29T13:00:00Z');
+      expect(await getSchedule(db, 'default', hourly.id)).toMatchObject({ state: 'paused', next_at: next });
+      await until('2026-03-29T12:30:00Z');
+      expect(await getSchedule(db, 'default', hourly.id)).toMatchObject({ state: 'broken', paused: null });
       await sql(db, 'update cronwright.schedules set enabled = false');
       expect((await getSchedule(db, 'default', hourly.id)).state).toBe('disabled');
       await expect(getSchedule(db, 'acme', hourly.id)).rejects.toMatchObject({ code: 'not_found' });

@@ -61,12 +61,11 @@ const config = defineRoute({
   tag: tags.queue,
   answer: {
     status: 200,
-    description: 'settings by name, and the hash of the applied configuration',
-    schema: z.object({ hash: z.string(), settings: z.record(z.string(), z.unknown()) }),
+    description: 'what is in effect',
+    schema: z.record(z.string(), z.unknown()),
   },
   async handle({ context }) {
-    const settings = maskSecrets(context.effectiveConfig()) as Record<string, unknown>;
-    return { body: { hash: context.pipelines.hash, settings } };
+    return { body: maskSecrets(context.effectiveConfig()) as Record<string, unknown> };
   },
 });
 
