@@ -24,6 +24,7 @@ const register = statement(
 const leave = statement(
   'leave_node',
   'update cronwright.nodes set stopped_at = coalesce($2::timestamptz, now()) where id = $1',
+  { idempotent: true },
 );
 
 export async function registerNode(db: Queryable, node: NodeRecord, now: Date | null = null): Promise<void> {

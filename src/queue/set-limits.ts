@@ -14,6 +14,7 @@ const makeSlots = statement(
   from unnest($1::text[], $2::text[], $3::int4[]) as u(tenant, key, size)
   cross join lateral generate_series(1, u.size) as g(n)
   on conflict (tenant, key, n) do update set retired = false where slots.retired`,
+  { idempotent: true },
 );
 
 // A surplus slot that is held stays its run's until the run ends; retired, it is given to nobody afterwards.
@@ -22,6 +23,7 @@ const retireSlots = statement(
   `update cronwright.slots s set retired = true
   from unnest($1::text[], $2::text[], $3::int4[]) as u(tenant, key, size)
   where s.tenant = u.tenant and s.key = u.key and s.n > u.size and not s.retired`,
+  { idempotent: true },
 );
 
 export async function setLimits(db: Queryable, limits: readonly Limit[]): Promise<void> {

@@ -30,6 +30,7 @@ const append = statement(
   select u.run_id, u.token, u.seq, u.tenant, u.lines::jsonb, coalesce($6::timestamptz, now())
   from unnest($1::uuid[], $2::int8[], $3::int4[], $4::text[], $5::text[]) as u(run_id, token, seq, tenant, lines)
   on conflict do nothing`,
+  { idempotent: true },
 );
 
 export async function appendLogs(db: Queryable, chunks: readonly LogChunk[], now: Date | null = null): Promise<void> {

@@ -8,6 +8,7 @@ const save = statement(
   select u.tenant, u.id, u.version, u.definition::jsonb, false, coalesce($5::timestamptz, now())
   from unnest($1::text[], $2::text[], $3::text[], $4::text[]) as u(tenant, id, version, definition)
   on conflict do nothing`,
+  { idempotent: true },
 );
 
 // Two statements: an index that allows one active version per pipeline is checked row by row.
@@ -17,6 +18,7 @@ const deactivate = statement(
   where p.active and not exists (
     select 1 from unnest($1::text[], $2::text[], $3::text[]) as u(tenant, id, version)
     where u.tenant = p.tenant and u.id = p.id and u.version = p.version)`,
+  { idempotent: true },
 );
 
 const activate = statement(
@@ -24,6 +26,7 @@ const activate = statement(
   `update cronwright.pipelines p set active = true
   from unnest($1::text[], $2::text[], $3::text[]) as u(tenant, id, version)
   where u.tenant = p.tenant and u.id = p.id and u.version = p.version and not p.active`,
+  { idempotent: true },
 );
 
 const load = statement(

@@ -26,6 +26,7 @@ const save = statement(
   for share of q
   on conflict (run_id, step, item) do update set checkpoint = excluded.checkpoint, token = excluded.token
   returning run_id`,
+  { idempotent: true },
 );
 
 export async function loadStepCheckpoint(
