@@ -1,4 +1,5 @@
 // file.write and file.read on a real file system, with paths that try to leave it.
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -75,6 +76,12 @@ describe('file.write', () => {
     symlinkSync(join(outside, 'victim'), join(workspaceDir, 'x'));
     expect(outputOf(await write({ path: 'x', content: 'mine' }, { workspaceDir })).changed).toBe(true);
     expect(readFileSync(join(outside, 'victim'), 'utf8')).toBe('hello\n');
+  });
+
+  it('replaces a named pipe without waiting for someone to write into it', async () => {
+    const workspaceDir = folder();
+    execFileSync('mkfifo', [join(workspaceDir, 'x')]);
+    expect(outputOf(await write({ path: 'x', content: '' }, { workspaceDir })).changed).toBe(true);
   });
 
   it('leaves the old content and nothing else when it cannot replace a file', async () => {

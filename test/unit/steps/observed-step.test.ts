@@ -210,6 +210,14 @@ describe('observed step', () => {
       expect(everything).not.toContain(part);
   });
 
+  it('masks a secret that lies across the place where a long line is cut', async () => {
+    const step = scripted((ctx) => {
+      ctx.output('stdout', `${'x'.repeat(16_380)}s3cret-value and more\n`);
+    });
+    const { recorded } = await runStep(step, {}, { secrets: ['s3cret-value'] });
+    expect(recorded.log[0]?.message).toMatch(/^x{16380}\*\*\*\s+…/);
+  });
+
   it('names a missing secret in a fatal error', async () => {
     const error = errorOf(
       await runStep(

@@ -57,7 +57,7 @@ export default definePlugin({ name: 'wild', version: '1.0.0', apiVersion: 1, ste
   floods_log: step((ctx) => { for (let n = 0; n < 20_000; n++) ctx.log.info('x'.repeat(1_000)); return 'done'; }),
   long_message: step((ctx) => { ctx.log.info('x'.repeat(30_000_000)); return 'done'; }),
   fakes: step((_ctx) => { console.log('{"type":"completed","output":"faked"}'); return 'real'; }),
-  spins: step((ctx) => { writeFileSync(ctx.workspace + '/ready', ''); for (;;) {} }),
+  spins: step((ctx) => { writeFileSync(ctx.workspace + '/ready', String(process.pid)); for (;;) {} }),
   polite: step((ctx) => new Promise((_resolve, reject) => {
     ctx.signal.addEventListener('abort', () => { ctx.log.info('bye ' + ctx.signal.reason.name); reject(ctx.signal.reason); });
     writeFileSync(ctx.workspace + '/ready', '');
@@ -256,6 +256,20 @@ describe('a step in a process of its own', () => {
     expect(pids.filter(isAlive)).toHaveLength(2);
     node.kill('SIGKILL');
     await expect.poll(() => pids.filter(isAlive), { timeout: 5_000 }).toEqual([]);
+  });
+
+  it('ends with its node although it spins', async () => {
+    const workspaceDir = mkdtempSync(join(folder, 'workspace-'));
+    const node = spawn(process.execPath, ['--import', 'tsx', join(packageRoot, 'test/support/run-one-step.ts')], {
+      cwd: packageRoot,
+      env: { ...process.env, PLUGIN: join(folder, 'wild.ts'), STEP: 'wild.spins', WORKSPACE: workspaceDir },
+      stdio: 'inherit',
+    });
+    const pid = () =>
+      Number(existsSync(join(workspaceDir, 'ready')) && readFileSync(join(workspaceDir, 'ready'), 'utf8'));
+    await expect.poll(pid, { timeout: 15_000 }).toBeGreaterThan(0);
+    node.kill('SIGKILL');
+    await expect.poll(() => isAlive(pid()), { timeout: 5_000 }).toBe(false);
   });
 
   it('leaves no folder behind in which its artifacts went to and fro', async () => {
