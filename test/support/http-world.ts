@@ -69,7 +69,7 @@ export function testPipeline(id: string, overrides: Partial<Pipeline> = {}): Pip
   };
 }
 
-export function testCatalog(pipelines: readonly Pipeline[]): PipelineCatalog {
+function testCatalog(pipelines: readonly Pipeline[]): PipelineCatalog {
   return {
     get: (tenant, id) => pipelines.find((one) => one.tenant === tenant && one.id === id),
     list: (tenant) => pipelines.filter((one) => tenant === undefined || one.tenant === tenant),
