@@ -23,8 +23,6 @@ import { SecretMask } from './secret-mask.ts';
 const abort = new AbortController();
 const caller = createCaller(send);
 let hasEnded = false;
-/** Milliseconds in which the node ends a process that has said its result. */
-const lingerMs = 1_000;
 
 // A step's listeners on its signal are its own business, however many.
 process.on('SIGTERM', () => abortWith('cancelled', 'the process was told to end'));
@@ -74,12 +72,11 @@ async function importSource(source: PluginSource): Promise<Record<string, unknow
   return load();
 }
 
-/** Says the result. The node then ends this process and what it left running; it goes by itself only where nobody does. */
+/** Says the result. The node then ends this process with all it left running; where the node is gone its guard does. */
 function end(message: StepMessage): void {
   if (hasEnded) return;
   send(message);
   hasEnded = true;
-  setTimeout(() => process.exit(0), lingerMs);
 }
 
 function failure(message: string): StepMessage {

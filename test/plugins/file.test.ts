@@ -80,7 +80,7 @@ describe('file.write', () => {
 
   it('replaces a named pipe without waiting for someone to write into it', async () => {
     const workspaceDir = folder();
-    execFileSync('mkfifo', [join(workspaceDir, 'x')]);
+    execFileSync('sh', ['-c', 'mkfifo x'], { cwd: workspaceDir });
     expect(outputOf(await write({ path: 'x', content: '' }, { workspaceDir })).changed).toBe(true);
   });
 
