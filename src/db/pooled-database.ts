@@ -3,6 +3,7 @@ import type { Pool, PoolClient } from 'pg';
 import { CronwrightError, errorMessage } from '../domain/errors.ts';
 import type { Database, Queryable, QueryResult, SqlValue, Statement } from './database.ts';
 import type { DatabaseHooks } from './database-event.ts';
+import { encodeParams } from './encode-params.ts';
 import type { ReentryGuard } from './reentry-guard.ts';
 import { AmbiguousCommitError, failureKind, withRetries } from './retries.ts';
 import { isRepeatable, type StatementNames } from './statement-names.ts';
@@ -183,7 +184,7 @@ function queryConfig(statement: Statement, params: readonly SqlValue[], queryTim
     text: statement.text,
     // Without values and name, pg sends a simple query: transaction control needs no more.
     ...(statement.prepare === false ? {} : { name: statement.name }),
-    ...(params.length > 0 ? { values: [...params] } : {}),
+    ...(params.length > 0 ? { values: encodeParams(params) } : {}),
     query_timeout: statement.timeoutMs ?? queryTimeoutMs,
   };
 }

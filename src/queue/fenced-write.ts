@@ -71,44 +71,51 @@ export function fencedStatement(name: string, fence: string, rest: string, resul
 
 /** Parameters $1…$22 of a fenced statement. `at` is the time of the flush. */
 export function fencedParams(writes: readonly FencedWrite[], node: string | null, at: Date): unknown[] {
-  const steps: unknown[][] = Array.from({ length: 14 }, () => []);
-  const history: unknown[][] = Array.from({ length: 5 }, () => []);
-  for (const { write, step } of lastOfEach(writes)) pushRow(steps, stepRow(write, step));
-  for (const write of writes) {
-    if (write.transitions.length === 0) continue;
-    pushRow(history, [write.runId, write.seq, write.tenant, at, JSON.stringify(write.transitions)]);
-  }
-  return [writes.map((write) => write.runId), writes.map((write) => write.token), ...steps, ...history, node];
-}
-
-/** A statement can write a row only once: of two writes of one step in a batch the later stays. */
-function lastOfEach(writes: readonly FencedWrite[]): Iterable<{ write: FencedWrite; step: StepWrite }> {
-  const rows = new Map<string, { write: FencedWrite; step: StepWrite }>();
-  for (const write of writes) {
-    for (const step of write.steps) rows.set(`${write.runId}/${step.step}/${step.item}`, { write, step });
-  }
-  return rows.values();
-}
-
-function stepRow(write: FencedWrite, step: StepWrite): unknown[] {
+  const rows = lastOfEach(writes);
+  const told = writes.filter((write) => write.transitions.length > 0);
   return [
-    write.runId,
-    step.step,
-    step.item,
-    write.tenant,
-    step.state,
-    step.attempts,
-    step.retries,
-    write.token,
-    step.output === undefined ? null : JSON.stringify(step.output),
-    step.error === null ? null : JSON.stringify(step.error),
-    step.startedAt,
-    step.finishedAt,
-    step.retryAt,
-    step.rateLimitedMs,
+    writes.map((write) => write.runId),
+    writes.map((write) => write.token),
+    rows.map((row) => row.write.runId),
+    rows.map((row) => row.step.step),
+    rows.map((row) => row.step.item),
+    rows.map((row) => row.write.tenant),
+    rows.map((row) => row.step.state),
+    rows.map((row) => row.step.attempts),
+    rows.map((row) => row.step.retries),
+    rows.map((row) => row.write.token),
+    rows.map((row) => (row.step.output === undefined ? null : JSON.stringify(row.step.output))),
+    rows.map((row) => (row.step.error === null ? null : JSON.stringify(row.step.error))),
+    rows.map((row) => row.step.startedAt),
+    rows.map((row) => row.step.finishedAt),
+    rows.map((row) => row.step.retryAt),
+    rows.map((row) => row.step.rateLimitedMs),
+    told.map((write) => write.runId),
+    told.map((write) => write.seq),
+    told.map((write) => write.tenant),
+    told.map(() => at),
+    told.map((write) => JSON.stringify(write.transitions)),
+    node,
   ];
 }
 
-function pushRow(columns: unknown[][], row: unknown[]): void {
-  for (const [i, value] of row.entries()) columns[i]?.push(value);
+interface StepRow {
+  write: FencedWrite;
+  step: StepWrite;
+}
+
+/** A statement can write a row only once: of two writes of one step in a batch the later stays. */
+function lastOfEach(writes: readonly FencedWrite[]): StepRow[] {
+  const all: StepRow[] = [];
+  const runs = new Set<string>();
+  let canRepeat = false;
+  for (const write of writes) {
+    canRepeat ||= write.steps.length > 1 || runs.has(write.runId);
+    runs.add(write.runId);
+    for (const step of write.steps) all.push({ write, step });
+  }
+  if (!canRepeat) return all;
+  const last = new Map<string, StepRow>();
+  for (const row of all) last.set(`${row.write.runId}/${row.step.step}/${row.step.item}`, row);
+  return [...last.values()];
 }
