@@ -1,5 +1,19 @@
 // Claim: a worker loop takes a batch of ready runs; nobody else can take the same ones.
 import { type Queryable, statement } from '../db/database.ts';
+import type { Origin } from '../domain/run.ts';
+
+/** What was asked for when the run was enqueued. */
+export interface RunRecord {
+  id: string;
+  origin: Origin;
+  inputs: Record<string, unknown> | null;
+  nominalAt: Date | null;
+  dryRun: boolean;
+  actor: string | null;
+  parentId: string | null;
+  traceparent: string | null;
+  createdAt: Date;
+}
 
 export interface ClaimedRun {
   runId: string;
@@ -23,11 +37,14 @@ export interface ClaimedRun {
   limits: string[] | null;
   /** What a person asked for while nobody held the run. */
   request: { kind: 'pause' | 'cancel'; by: string | null; reason: string | null } | null;
+  /** Undefined where it is gone. */
+  record: RunRecord | undefined;
 }
 
 // At most one worker owns a row: only pending rows without a block are taken, the row lock and SKIP LOCKED decide between
 // two claimers, and the raised token invalidates whoever had the run before. Ready rows are found per queue along their
-// index, so the cost does not depend on what is delayed, blocked or finished.
+// index, so the cost does not depend on what is delayed, blocked or finished. The records come along by one look-up each:
+// `limit 1` keeps a planner that knows nothing of `taken` from reading the whole table for them.
 const claim = statement(
   'claim_runs',
   `with c as (
@@ -43,15 +60,24 @@ const claim = statement(
     ) p
     order by p.priority, p.fair, p.run_id
     limit $3
+  ), taken as (
+    update cronwright.queue
+    set state = 'running', token = token + 1, claims = claims + 1, node = $4,
+      lease_until = coalesce($6::timestamptz, now()) + $5::int4 * interval '1 millisecond',
+      started_at = coalesce(started_at, $6::timestamptz, now()),
+      attempt_started_at = coalesce(attempt_started_at, $6::timestamptz, now())
+    where run_id = any(array(select run_id from c)) and state = 'pending'
+    returning run_id, tenant, pipeline, pipeline_version, schedule, queue, priority, fair, token, claims, attempt,
+      attempt_started_at, started_at, enqueued_at, limits, request, request_by, request_reason
   )
-  update cronwright.queue
-  set state = 'running', token = token + 1, claims = claims + 1, node = $4,
-    lease_until = coalesce($6::timestamptz, now()) + $5::int4 * interval '1 millisecond',
-    started_at = coalesce(started_at, $6::timestamptz, now()),
-    attempt_started_at = coalesce(attempt_started_at, $6::timestamptz, now())
-  where run_id = any(array(select run_id from c)) and state = 'pending'
-  returning run_id, tenant, pipeline, pipeline_version, schedule, queue, priority, fair, token, claims, attempt,
-    attempt_started_at, started_at, enqueued_at, limits, request, request_by, request_reason, coalesce($6::timestamptz, now()) as claimed_at`,
+  select t.*, coalesce($6::timestamptz, now()) as claimed_at, r.origin, r.inputs, r.nominal_at, r.dry_run, r.actor,
+    r.parent_id, r.traceparent, r.created_at
+  from taken t
+  left join lateral (
+    select origin, inputs, nominal_at, dry_run, actor, parent_id, traceparent, created_at
+    from cronwright.runs where id = t.run_id
+    limit 1
+  ) r on true`,
 );
 
 interface ClaimRow {
@@ -74,6 +100,15 @@ interface ClaimRow {
   request: 'pause' | 'cancel' | null;
   request_by: string | null;
   request_reason: string | null;
+  /** Null where the record is gone, and with it all that follow. */
+  origin: Origin | null;
+  inputs: Record<string, unknown> | null;
+  nominal_at: Date | null;
+  dry_run: boolean;
+  actor: string | null;
+  parent_id: string | null;
+  traceparent: string | null;
+  created_at: Date;
 }
 
 /** Claims up to `limit` runs of one weight from the named queues, best first. An empty answer means "maybe empty". */
@@ -115,5 +150,21 @@ export async function claimRuns(
     claimedAt: row.claimed_at,
     limits: row.limits,
     request: row.request === null ? null : { kind: row.request, by: row.request_by, reason: row.request_reason },
+    record: toRecord(row),
   }));
+}
+
+function toRecord(row: ClaimRow): RunRecord | undefined {
+  if (row.origin === null) return undefined;
+  return {
+    id: row.run_id,
+    origin: row.origin,
+    inputs: row.inputs,
+    nominalAt: row.nominal_at,
+    dryRun: row.dry_run,
+    actor: row.actor,
+    parentId: row.parent_id,
+    traceparent: row.traceparent,
+    createdAt: row.created_at,
+  };
 }

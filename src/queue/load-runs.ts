@@ -1,20 +1,8 @@
-// Loads what a claimed run needs in order to go on: its inputs and, where it ran before, its checkpoints.
+// Loads what a run that ran before needs in order to go on: its checkpoints.
 import type { Json } from '../base/json.ts';
 import { type Queryable, statement } from '../db/database.ts';
 import type { StoredError } from '../domain/outcome.ts';
-import type { Origin, StepState } from '../domain/run.ts';
-
-export interface RunRecord {
-  id: string;
-  origin: Origin;
-  inputs: Record<string, unknown> | null;
-  nominalAt: Date | null;
-  dryRun: boolean;
-  actor: string | null;
-  parentId: string | null;
-  traceparent: string | null;
-  createdAt: Date;
-}
+import type { StepState } from '../domain/run.ts';
 
 /** A step's row (item = -1) or the row of one item. */
 export interface StepRecord {
@@ -32,12 +20,6 @@ export interface StepRecord {
   rateLimitedMs: number;
 }
 
-const loadRuns_ = statement(
-  'load_runs',
-  `select id, origin, inputs, nominal_at, dry_run, actor, parent_id, traceparent, created_at
-  from cronwright.runs where id = any($1::uuid[])`,
-);
-
 const loadSteps_ = statement(
   'load_step_runs',
   `select run_id, step, item, state, attempts, retries, output, error, started_at, finished_at, retry_at, rate_limited_ms
@@ -48,36 +30,6 @@ const lastSeq = statement(
   'load_last_seq',
   'select run_id, max(seq) as seq from cronwright.history where run_id = any($1::uuid[]) group by run_id',
 );
-
-export async function loadRuns(db: Queryable, ids: readonly string[]): Promise<Map<string, RunRecord>> {
-  const { rows } = await db.query<{
-    id: string;
-    origin: Origin;
-    inputs: Record<string, unknown> | null;
-    nominal_at: Date | null;
-    dry_run: boolean;
-    actor: string | null;
-    parent_id: string | null;
-    traceparent: string | null;
-    created_at: Date;
-  }>(loadRuns_, [ids]);
-  return new Map(
-    rows.map((row) => [
-      row.id,
-      {
-        id: row.id,
-        origin: row.origin,
-        inputs: row.inputs,
-        nominalAt: row.nominal_at,
-        dryRun: row.dry_run,
-        actor: row.actor,
-        parentId: row.parent_id,
-        traceparent: row.traceparent,
-        createdAt: row.created_at,
-      },
-    ]),
-  );
-}
 
 export async function loadSteps(db: Queryable, ids: readonly string[]): Promise<Map<string, StepRecord[]>> {
   const { rows } = await db.query<{

@@ -1,7 +1,8 @@
 // A run's life from claim to finish, as one list of verbs.
 import type { StoredError } from '../domain/outcome.ts';
 import { canRetry, retryDelayMs } from '../domain/retry-policy.ts';
-import { resultOfState, type TerminalState } from '../domain/run.ts';
+import { resultOfState, type TerminalState, type Transition } from '../domain/run.ts';
+import type { Events } from '../observe/events.ts';
 import type { StepWrite } from '../queue/fenced-write.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { flushFinish, flushRelease } from './flush-run.ts';
@@ -43,16 +44,10 @@ export async function executeRun(run: LiveRun, deps: ExecuteDeps): Promise<void>
 /** Notes the claim and starts the run's clock; a request made while nobody held the run is obeyed first. */
 function beginRun(run: LiveRun, deps: ExecuteDeps): NodeJS.Timeout {
   const { claimed } = run;
+  const data = { token: claimed.token };
   noteTransition(
     run,
-    {
-      event: 'run.claimed',
-      from: 'pending',
-      to: 'running',
-      node: deps.node,
-      attempt: claimed.attempt,
-      data: { token: claimed.token },
-    },
+    { event: 'run.claimed', from: 'pending', to: 'running', attempt: claimed.attempt, data },
     deps.clock,
   );
   if (claimed.request?.kind === 'cancel') {
@@ -60,9 +55,17 @@ function beginRun(run: LiveRun, deps: ExecuteDeps): NodeJS.Timeout {
     abortRun(run, 'cancelled');
   }
   const timeoutMs = run.compiled.pipeline.timeoutMs;
-  const message = `the run took longer than its timeout of ${timeoutMs} ms`;
-  const leftMs = deadlineOf(run) - deps.clock.now();
-  return setTimeout(() => abortRun(run, 'timeout', message), Math.min(Math.max(leftMs, 0), 2_147_483_647));
+  const leftMs = timerMs(deadlineOf(run) - deps.clock.now());
+  return setTimeout(() => abortRun(run, 'timeout', `the run took longer than its timeout of ${timeoutMs} ms`), leftMs);
+}
+
+/**
+ * Timers of one length share a list that costs next to nothing; thousands of different lengths are thousands of lists. What
+ * is more than a minute away may come up to a second late.
+ */
+function timerMs(leftMs: number): number {
+  const ms = leftMs > 60_000 ? Math.ceil(leftMs / 1_000) * 1_000 : leftMs;
+  return Math.min(Math.max(ms, 0), 2_147_483_647);
 }
 
 /** The timeout covers the whole run-level attempt, its retries and their waits. */
@@ -121,13 +124,11 @@ async function cleanUp(run: LiveRun, verdict: Verdict & { kind: 'finish' }, deps
 
 async function finishRun(run: LiveRun, end: Verdict & { kind: 'finish' }, deps: ExecuteDeps): Promise<void> {
   const { claimed, record } = run;
-  const reason = end.error ? { reason: `${end.error.name}: ${end.error.message}` } : {};
-  const actor = run.cancelledBy?.actor ? { actor: run.cancelledBy.actor } : {};
-  noteTransition(
-    run,
-    { event: `run.${end.state}`, from: 'running', to: end.state, node: deps.node, ...reason, ...actor },
-    deps.clock,
-  );
+  const error = end.error ? `${end.error.name}: ${end.error.message}` : undefined;
+  const ended: Omit<Transition, 'at'> = { event: `run.${end.state}`, from: 'running', to: end.state };
+  if (error !== undefined) ended.reason = error;
+  if (run.cancelledBy?.actor) ended.actor = run.cancelledBy.actor;
+  noteTransition(run, ended, deps.clock);
   await deps.logs.flush(claimed.runId);
   const finishedAt = new Date(deps.clock.now());
   const isOurs = await flushFinish(
@@ -150,17 +151,18 @@ async function finishRun(run: LiveRun, end: Verdict & { kind: 'finish' }, deps: 
     deps.events.emit('run.lease_lost', { runId: claimed.runId, tenant: claimed.tenant });
     return;
   }
-  deps.events.emit('run.finished', {
+  const finished: Events['run.finished'] = {
     runId: claimed.runId,
     tenant: claimed.tenant,
     pipeline: claimed.pipeline,
     origin: record.origin,
-    ...(claimed.schedule === null ? {} : { schedule: claimed.schedule }),
     state: end.state,
     result: resultOfState(end.state, end.timedOut),
     durationMs: Math.max(0, finishedAt.getTime() - claimed.startedAt.getTime()),
-    ...(end.error ? { error: `${end.error.name}: ${end.error.message}` } : {}),
-  });
+  };
+  if (claimed.schedule !== null) finished.schedule = claimed.schedule;
+  if (error !== undefined) finished.error = error;
+  deps.events.emit('run.finished', finished);
 }
 
 async function releaseToWait(run: LiveRun, untilMs: number, deps: ExecuteDeps): Promise<void> {
@@ -191,7 +193,7 @@ async function releaseToRetry(run: LiveRun, untilMs: number, error: StoredError,
 }
 
 async function giveBack(run: LiveRun, reason: string, deps: ExecuteDeps): Promise<void> {
-  noteTransition(run, { event: 'run.released', from: 'running', to: 'pending', node: deps.node, reason }, deps.clock);
+  noteTransition(run, { event: 'run.released', from: 'running', to: 'pending', reason }, deps.clock);
   await releaseAs(run, { state: 'pending', waitKind: null, runAt: null, refundClaim: true }, deps);
 }
 

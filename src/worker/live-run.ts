@@ -4,9 +4,9 @@ import type { Json } from '../base/json.ts';
 import type { Scope, StepScope } from '../domain/expressions/scope.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import type { StepState, Transition } from '../domain/run.ts';
-import type { ClaimedRun } from '../queue/claim-runs.ts';
+import type { ClaimedRun, RunRecord } from '../queue/claim-runs.ts';
 import type { FencedWrite, StepWrite } from '../queue/fenced-write.ts';
-import type { RunRecord, StepRecord } from '../queue/load-runs.ts';
+import type { StepRecord } from '../queue/load-runs.ts';
 import { createAbortError } from '../steps/abort-reason.ts';
 import type { AbortReason } from '../steps/api.ts';
 import type { CompiledPipeline, CompiledStep } from './compiled-pipeline.ts';
@@ -37,6 +37,8 @@ export interface LiveRun {
   main: AbortController;
   /** Ends clean-up steps too: only a lost lease or a shutdown does. */
   hard: AbortController;
+  /** Whether `hard` has aborted; asked of every run, where a signal is dear to make. */
+  isHardAborted: boolean;
   abortedBy: AbortReason | undefined;
   cancelledBy: { actor: string | null; reason: string | null } | undefined;
   /** Set once the steps have ended: what the clean-up steps run under. */
@@ -67,6 +69,7 @@ export function createLiveRun(
     scope: createScope(claimed, record, compiled, apiUrl),
     main: new AbortController(),
     hard: new AbortController(),
+    isHardAborted: false,
     abortedBy: undefined,
     cancelledBy: undefined,
     cleaningUp: false,
@@ -89,7 +92,10 @@ export function abortRun(run: LiveRun, reason: AbortReason, message?: string): v
   }
   const error = createAbortError(reason, message);
   if (!run.main.signal.aborted) run.main.abort(error);
-  if ((reason === 'lease_lost' || reason === 'shutdown') && !run.hard.signal.aborted) run.hard.abort(error);
+  if ((reason === 'lease_lost' || reason === 'shutdown') && !run.isHardAborted) {
+    run.isHardAborted = true;
+    run.hard.abort(error);
+  }
 }
 
 export function signalOf(run: LiveRun): AbortSignal {
@@ -145,7 +151,10 @@ export function noteStep(
 ): void {
   const id = step.definition.id;
   run.unwritten.steps.push(toStepWrite(id, item, progress));
-  noteTransition(run, { ...transition, step: id, ...(item === undefined ? {} : { item }) }, clock);
+  const at = Math.round(clock.now());
+  run.unwritten.transitions.push(
+    item === undefined ? { ...transition, step: id, at } : { ...transition, step: id, item, at },
+  );
   if (item === undefined) run.scope.steps[id] = toStepScope(progress);
 }
 
@@ -178,8 +187,9 @@ export function takeUnwritten(run: LiveRun): FencedWrite {
   return { runId, tenant, token, steps, transitions, seq: run.seq };
 }
 
-export function isUnwritten(run: LiveRun): boolean {
-  return run.unwritten.steps.length > 0 || run.unwritten.transitions.length > 0;
+/** Transitions alone, such as the claim's, wait for the next outcome: nothing that follows depends on them. */
+export function hasUnwrittenOutcome(run: LiveRun): boolean {
+  return run.unwritten.steps.length > 0;
 }
 
 export function toStepScope(progress: StepProgress): StepScope {

@@ -1,7 +1,7 @@
-// Turns a claimed batch into runs in memory: records, definitions and, where a run has been claimed before, its checkpoints.
+// Turns a claimed batch into runs in memory: definitions and, where a run has been claimed before, its checkpoints.
 import type { Queryable } from '../db/database.ts';
 import type { ClaimedRun } from '../queue/claim-runs.ts';
-import { loadLastSeq, loadRuns, loadSteps, type StepRecord } from '../queue/load-runs.ts';
+import { loadLastSeq, loadSteps, type StepRecord } from '../queue/load-runs.ts';
 import { compilePipeline } from './compiled-pipeline.ts';
 import type { Definitions } from './definitions.ts';
 import { createLiveRun, itemProgress, type LiveRun, stepProgress } from './live-run.ts';
@@ -16,17 +16,15 @@ export async function loadLiveRuns(
     hasWorkspace: (runId: string, parentId: string | null) => boolean;
   },
 ): Promise<LiveRun[]> {
-  const ids = claimed.map((one) => one.runId);
-  const records = await loadRuns(deps.db, ids);
   // A first claim of a run without a parent has nothing behind it.
-  const resumed = claimed.filter((one) => one.token > 1 || records.get(one.runId)?.parentId).map((one) => one.runId);
+  const resumed = claimed.filter((one) => one.token > 1 || one.record?.parentId).map((one) => one.runId);
   const [steps, seqs] =
     resumed.length === 0
       ? [new Map(), new Map()]
       : await Promise.all([loadSteps(deps.db, resumed), loadLastSeq(deps.db, resumed)]);
   const runs: LiveRun[] = [];
   for (const one of claimed) {
-    const record = records.get(one.runId);
+    const { record } = one;
     if (!record) continue;
     const compiled = await deps.definitions.get(one.tenant, one.pipeline, one.pipelineVersion);
     const prior = { steps: steps.get(one.runId) ?? [], seq: seqs.get(one.runId) ?? 1 };

@@ -39,12 +39,15 @@ export interface WorkerPool extends Service {
 /** Runs claimed by one statement. */
 const claimBatch = 200;
 type Weight = 'light' | 'heavy';
+const weights: readonly Weight[] = ['light', 'heavy'];
 
 export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   const runs = new Map<string, LiveRun>();
   const active: Record<Weight, number> = { light: 0, heavy: 0 };
   const size: Record<Weight, number> = { light: options.inFlight, heavy: options.workers };
   const work = createWakeUp();
+  /** Weights whose queue is worth a look. */
+  const due = new Set<Weight>();
   let isPaused = false;
   let onIdle: (() => void) | undefined;
   const loop = createLoopService({
@@ -55,20 +58,31 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
 
   async function claimLoop(signal: AbortSignal): Promise<void> {
     let idleMs = 50;
+    lookAtAll();
     while (!signal.aborted) {
       let claimed = 0;
-      let isMore = false;
-      for (const weight of ['light', 'heavy'] as const) {
+      for (const weight of weights) {
         const limit = isPaused ? 0 : Math.min(size[weight] - active[weight], claimBatch);
-        if (limit <= 0) continue;
+        if (limit <= 0 || !due.delete(weight)) continue;
         const got = await claimBatchOf(weight, limit);
         claimed += got;
-        isMore ||= got === limit;
+        // There is more; but a batch of a few costs as much as one of many.
+        if (got === limit && isWorthALook(weight)) due.add(weight);
       }
-      if (isMore) continue;
+      if (due.size > 0 && claimed > 0) continue;
       idleMs = claimed > 0 ? 50 : Math.min(idleMs * 2, options.pollMs);
       if (await work.wait(idleMs, signal)) idleMs = 50;
+      else lookAtAll();
     }
+  }
+
+  function lookAtAll(): void {
+    for (const weight of weights) due.add(weight);
+  }
+
+  /** A free worker is, always; light places are when a good part of them is free. */
+  function isWorthALook(weight: Weight): boolean {
+    return weight === 'heavy' ? active.heavy < size.heavy : active.light <= size.light / 2;
   }
 
   async function claimBatchOf(weight: Weight, limit: number): Promise<number> {
@@ -92,18 +106,23 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   function carryOut(run: LiveRun, weight: Weight): void {
     runs.set(run.claimed.runId, run);
     tellClaimed(run.claimed);
-    void executeRun(run, options)
-      .catch((error: unknown) => {
+    executeRun(run, options).then(
+      () => letGo(run, weight),
+      (error: unknown) => {
         // A fault of the engine itself: the lease lapses and the run is taken up again.
         options.events.emit('service.crashed', { service: `run ${run.claimed.runId}`, error: describe(error) });
-      })
-      .finally(() => {
-        if (runs.get(run.claimed.runId) === run) runs.delete(run.claimed.runId);
-        active[weight] -= 1;
-        if (active.heavy + active.light === 0) onIdle?.();
-        // A freed worker is worth a look at once; of light places, only when a good part is free.
-        if (weight === 'heavy' || active.light <= size.light / 2) work.wake();
-      });
+        letGo(run, weight);
+      },
+    );
+  }
+
+  function letGo(run: LiveRun, weight: Weight): void {
+    if (runs.get(run.claimed.runId) === run) runs.delete(run.claimed.runId);
+    active[weight] -= 1;
+    if (active.heavy + active.light === 0) onIdle?.();
+    if (!isWorthALook(weight)) return;
+    due.add(weight);
+    work.wake();
   }
 
   function tellClaimed(claimed: ClaimedRun): void {
@@ -115,6 +134,11 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       token: claimed.token,
       node: options.node,
     });
+  }
+
+  function wake(): void {
+    lookAtAll();
+    work.wake();
   }
 
   function whenIdle(): Promise<void> {
@@ -131,10 +155,10 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   return {
     name: 'worker-pool',
     runs,
-    wake: () => work.wake(),
+    wake,
     pause(paused) {
       isPaused = paused;
-      if (!paused) work.wake();
+      if (!paused) wake();
     },
     abortAll,
     places: () => ({
