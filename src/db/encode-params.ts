@@ -38,8 +38,9 @@ function encodeElement(value: unknown): string | undefined {
     case 'string':
       return encodeText(value);
     case 'number':
-    case 'boolean':
       return String(value);
+    case 'boolean':
+      return value ? 't' : 'f';
     case 'object':
       return value instanceof Date ? encodeInstant(value) : undefined;
     default:
