@@ -39,21 +39,25 @@ const columns = `s.id, s.tenant, s.pipeline, s.definition, s.enabled, s.cursor_a
     coalesce(r.state, q.state) as last_state, now() as read_at,
     (select count(*) from cronwright.queue l where l.tenant = s.tenant and l.schedule = s.id) as live_runs`;
 
-const joins = `cronwright.schedules s
-  left join cronwright.runs r on r.id = s.last_run_id
+const joins = `left join cronwright.runs r on r.id = s.last_run_id
   left join cronwright.queue q on q.run_id = s.last_run_id`;
 
 const list = statement(
   'list_schedules',
-  `select ${columns} from ${joins}
-  where s.removed_at is null and ($1::text is null or s.tenant = $1) and ($2::text is null or s.pipeline = $2)
-    and (s.tenant, s.id) > ($3, $4)
-  order by s.tenant, s.id limit $5`,
+  `select ${columns}
+  from (
+    select * from cronwright.schedules s
+    where s.removed_at is null and ($1::text is null or s.tenant = $1) and ($2::text is null or s.pipeline = $2)
+      and (s.tenant, s.id) > ($3, $4)
+    order by s.tenant, s.id limit $5
+  ) s
+  ${joins}
+  order by s.tenant, s.id`,
 );
 
 const one = statement(
   'get_schedule',
-  `select ${columns} from ${joins}
+  `select ${columns} from cronwright.schedules s ${joins}
   where s.removed_at is null and s.id = $1 and ($2::text is null or s.tenant = $2)
   order by s.tenant limit 1`,
 );
@@ -61,9 +65,14 @@ const one = statement(
 // What people on call look at first: what is broken, what is paused, then what fires next.
 const soonest = statement(
   'list_schedules_by_urgency',
-  `select ${columns} from ${joins}
-  where s.removed_at is null and ($1::text is null or s.tenant = $1)
-  order by s.error is null, s.paused_at is null, not s.enabled, s.next_at nulls last, s.id limit $2`,
+  `select ${columns}
+  from (
+    select * from cronwright.schedules s
+    where s.removed_at is null and ($1::text is null or s.tenant = $1)
+    order by s.error is null, s.paused_at is null, not s.enabled, s.next_at nulls last, s.id limit $2
+  ) s
+  ${joins}
+  order by s.error is null, s.paused_at is null, not s.enabled, s.next_at nulls last, s.id`,
 );
 
 interface ScheduleRow {

@@ -36,7 +36,7 @@ const wait = statement(
   from (
     select started_at, created_at, run_at from (
       select started_at, created_at, run_at, state from cronwright.runs
-      where $1::text is null or tenant = $1
+      where ($1::text is null or tenant = $1) is true
       order by id desc limit 150000
     ) newest
     where state is not null and started_at is not null

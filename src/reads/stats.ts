@@ -29,7 +29,7 @@ export const statsView = z
 export type StatsView = z.infer<typeof statsView>;
 
 /** More than this is not looked at: a look must not cost what an hour of work costs. */
-const mostRuns = 200_000;
+const mostRuns = 100_000;
 
 const ended = statement(
   'count_recent_runs',
@@ -37,7 +37,7 @@ const ended = statement(
     avg(extract(epoch from (finished_at - started_at)) * 1000)::float8 as duration_ms
   from (
     select state, started_at, finished_at from cronwright.runs
-    where id >= $2 and ($1::text is null or tenant = $1) order by id desc limit $3
+    where id >= $2 and ($1::text is null or tenant = $1) is true order by id desc limit $3
   ) recent
   group by 1`,
 );

@@ -21,25 +21,38 @@ export interface StatusData {
 }
 
 const sharedForMs = 1_000;
+/** Figures over a day cost more and change less. */
+const statsSharedForMs = 10_000;
 const dayMs = 86_400_000;
 
 /** Returns a reader; many viewers cost as much as one. */
 export function createStatusReader(db: Database, clock: Clock): () => Promise<StatusData> {
-  let last: { at: number; data: Promise<StatusData> } | undefined;
+  const dayAgo = () => new Date(clock.now() - dayMs);
+  const readStats = shareFor(statsSharedForMs, clock, () => stats(db, null, dayAgo()));
+  return shareFor(sharedForMs, clock, () => readStatus(db, new Date(clock.now()), dayAgo(), readStats));
+}
+
+/** Asks once for all who ask within `ms`; a failure is not kept. */
+function shareFor<T>(ms: number, clock: Clock, read: () => Promise<T>): () => Promise<T> {
+  let last: { at: number; value: Promise<T> } | undefined;
   return () => {
     const now = clock.monotonic();
-    if (last && now - last.at < sharedForMs) return last.data;
-    const data = readStatus(db, new Date(clock.now()));
-    last = { at: now, data };
-    data.catch(() => {
+    if (last && now - last.at < ms) return last.value;
+    const value = read();
+    last = { at: now, value };
+    value.catch(() => {
       last = undefined;
     });
-    return data;
+    return value;
   };
 }
 
-async function readStatus(db: Database, at: Date): Promise<StatusData> {
-  const since = new Date(at.getTime() - dayMs);
+async function readStatus(
+  db: Database,
+  at: Date,
+  since: Date,
+  readStats: () => Promise<StatsView>,
+): Promise<StatusData> {
   const all = { tenant: null };
   const [running, stalled, failed, completed, schedules, queue, figures, nodes] = await Promise.all([
     listRuns(db, { ...all, states: ['running', 'rolling_back'], limit: 20 }),
@@ -48,7 +61,7 @@ async function readStatus(db: Database, at: Date): Promise<StatusData> {
     listRuns(db, { ...all, states: ['completed'], from: since, limit: 8 }),
     schedulesByUrgency(db, null, 200),
     queueStatus(db, null),
-    stats(db, null, since),
+    readStats(),
     listNodes(db),
   ]);
   return {

@@ -76,7 +76,7 @@ function tiles({ queue, stats }: StatusData): Html {
   const oldest = queue.oldest_wait_ms === null ? '–' : span(queue.oldest_wait_ms);
   const waiting = ['waiting', 'retrying', 'paused', 'scheduled'].reduce((n, s) => n + (queue.by_state[s] ?? 0), 0);
   return html`<dl class="tiles">
-<div><dt>running</dt><dd>${count(stats.running)}</dd></div>
+<div><dt>running</dt><dd>${count(queue.by_state.running ?? 0)}</dd></div>
 <div><dt>ready</dt><dd>${count(queue.ready)}</dd></div>
 <div><dt>blocked</dt><dd>${count(queue.blocked)}</dd></div>
 <div><dt>later</dt><dd>${count(waiting)}</dd></div>
@@ -85,9 +85,9 @@ function tiles({ queue, stats }: StatusData): Html {
 </dl>`;
 }
 
-function runningNow({ running, stats, at }: StatusData): Html {
+function runningNow({ running, queue, at }: StatusData): Html {
   if (running.length === 0) return html`<section><h2>Running now</h2><p class="dim">Nothing runs.</p></section>`;
-  const more = stats.running - running.length;
+  const more = (queue.by_state.running ?? 0) + (queue.by_state.rolling_back ?? 0) - running.length;
   return html`<section><h2>Running now</h2>
 <table class="rows"><thead><tr><th>run</th><th>doing</th><th class="wide">progress</th><th class="n">for</th><th class="n">done</th></tr></thead><tbody>
 ${running.map(
