@@ -6,6 +6,7 @@ import { openDatabase } from '../db/open-database.ts';
 import { waitForDatabase } from '../db/wait-for-database.ts';
 import { CronwrightError, errorMessage } from '../domain/errors.ts';
 import { nextOccurrences } from '../foresight/next.ts';
+import { requireSafeAddress } from '../http/access.ts';
 import { createHttpServer } from '../http/create-http-server.ts';
 import { createEventBus } from '../observe/events.ts';
 import type { Logger } from '../observe/log.ts';
@@ -51,6 +52,7 @@ export function createApp(options: AppOptions): App {
 
   async function build(): Promise<{ url: string }> {
     cleanUps.add('log', subscribeLog(events, log));
+    requireSafeAddress(settings.host, settings.token);
     await requireFreePort(settings.host, settings.port);
     const registry = await loadRegistry(settings);
     const pipelines = await loadCheckedPipelines(settings, registry);

@@ -6,11 +6,12 @@ import { CronwrightError } from '../domain/errors.ts';
 import type { SqlConnection } from '../steps/api.ts';
 
 export interface Connections {
-  get(name: string): Promise<SqlConnection>;
+  /** `readOnly`: what writes is refused by the database itself. */
+  get(name: string, readOnly: boolean): Promise<SqlConnection>;
   close(): Promise<void>;
 }
 
-const readOnly = statement('set_read_only', 'set transaction read only', { prepare: false });
+const setReadOnly = statement('set_read_only', 'set transaction read only', { prepare: false });
 
 export function createConnections(options: {
   self: Database;
@@ -41,26 +42,25 @@ export function createConnections(options: {
   }
 
   return {
-    async get(name) {
-      if (name === 'self') {
-        return {
-          query: (text, params) =>
-            options.self.transaction(
-              async (tx) => {
-                await tx.query(readOnly);
-                return ask(tx, text, params);
-              },
-              { idempotent: true },
-            ),
-        };
-      }
+    async get(name, readOnly) {
+      if (name === 'self') return { query: (text, params) => askReadOnly(options.self, text, params) };
       const database = open(name);
-      return { query: (text, params) => ask(database, text, params) };
+      return { query: (text, params) => (readOnly ? askReadOnly : ask)(database, text, params) };
     },
     async close() {
       await Promise.all([...opened.values()].map((database) => database.close()));
     },
   };
+}
+
+function askReadOnly(db: Database, text: string, params?: readonly Json[]): ReturnType<typeof ask> {
+  return db.transaction(
+    async (tx) => {
+      await tx.query(setReadOnly);
+      return ask(tx, text, params);
+    },
+    { idempotent: true },
+  );
 }
 
 async function ask(

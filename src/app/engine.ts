@@ -134,7 +134,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       secrets,
       host,
       run: (id) => pool.runs.get(id),
-      connection: (name) => connections.get(name),
+      connection: (name, readOnly) => connections.get(name, readOnly),
     }),
     events,
     clock,

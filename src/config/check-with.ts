@@ -30,6 +30,11 @@ export async function checkWith(
   }
   for (const [key, found] of expressions) {
     const at = JSON.parse(key) as (string | number)[];
+    if (refusesExpressions(type.inputSchema, at.slice(root.length))) {
+      const expected = 'plain text; hand values over by the keys the step type has for them (env, argv, params)';
+      check.problem(at, { message: `${type.id}: an expression may not stand here`, got: 'an expression', expected });
+      continue;
+    }
     const wanted = typeAt(expected, at.slice(root.length));
     if (!wanted || fits(found, wanted)) continue;
     const message = `${type.id}: the expression gives the wrong type`;
@@ -74,6 +79,27 @@ function typeAt(type: ValueType, path: KeyPath): ValueType | undefined {
   let at: ValueType | undefined = type;
   for (const key of path) at = at && typeOfPart(at, key);
   return at;
+}
+
+/** Whether the schema of this place says that values must not be pasted into its text (a script, an SQL statement). */
+function refusesExpressions(schema: unknown, path: KeyPath): boolean {
+  if (typeof schema !== 'object' || schema === null) return false;
+  const { properties, items, anyOf = [], oneOf = [], allOf = [], ...rest } = schema as JsonSchemaParts;
+  if (rest['x-cronwright-no-expressions'] === true) return true;
+  const [key, ...below] = path;
+  const branches = [...anyOf, ...oneOf, ...allOf].some((branch) => refusesExpressions(branch, path));
+  if (branches || key === undefined) return branches;
+  if (typeof key === 'number') return refusesExpressions(items, below);
+  return Object.hasOwn(properties ?? {}, key) && refusesExpressions(properties?.[key], below);
+}
+
+interface JsonSchemaParts {
+  properties?: Readonly<Record<string, unknown>>;
+  items?: unknown;
+  anyOf?: readonly unknown[];
+  oneOf?: readonly unknown[];
+  allOf?: readonly unknown[];
+  [key: string]: unknown;
 }
 
 /** Whether a value of one type may be given where the other is wanted. Numbers pass for integers: their value decides. */

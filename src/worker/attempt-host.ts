@@ -23,7 +23,7 @@ export interface AttemptHostOptions {
   /** The run in memory; undefined once it is no longer this node's. */
   run: (runId: string) => LiveRun | undefined;
   /** A named connection of the configuration. */
-  connection: (name: string) => Promise<SqlConnection>;
+  connection: (name: string, readOnly: boolean) => Promise<SqlConnection>;
 }
 
 export function createAttemptHost(options: AttemptHostOptions): AttemptServices {
@@ -72,7 +72,7 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
       return found;
     },
     secret: (_attempt, name) => options.secrets.get(name),
-    sql: (_attempt, name) => options.connection(name),
+    sql: (_attempt, name, { readOnly }) => options.connection(name, readOnly),
     workspace(attempt) {
       const directory = workspacePath(options.host.dataDir, attempt.runId);
       if (!existsSync(directory)) makeWorkspace(options, attempt, directory);

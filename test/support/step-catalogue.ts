@@ -21,10 +21,17 @@ const steps = {
     }),
     output: z.object({ copied: z.int() }),
   },
+  'test.script': {
+    input: z.union([
+      z.object({ argv: z.array(z.string()) }),
+      z.object({ script: z.string().meta({ 'x-cronwright-no-expressions': true }) }),
+    ]),
+    output: z.object({}),
+  },
   'test.free': { input: z.record(z.string(), z.unknown()), output: z.record(z.string(), z.unknown()) },
 } as const;
 
-/** test.echo, test.list, test.copy and test.free (which takes and gives anything). */
+/** test.echo, test.list, test.copy, test.script (whose script takes no expressions) and test.free (which takes and gives anything). */
 export function createTestCatalogue(): StepCatalogue {
   const types = new Map(Object.entries(steps).map(([id, step]) => [id, describe(id, step)]));
   return { get: (id) => types.get(id), list: () => [...types.values()] };

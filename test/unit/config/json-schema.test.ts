@@ -58,7 +58,7 @@ describe('the JSON Schema of pipelines', () => {
       properties: Record<string, { items: { allOf: unknown[]; properties: { uses: object } } }>;
     };
     expect(schema.properties.steps?.items.properties.uses).toMatchObject({
-      enum: ['test.echo', 'test.list', 'test.copy', 'test.free'],
+      enum: ['test.echo', 'test.list', 'test.copy', 'test.script', 'test.free'],
     });
     expect(schema.properties.finally?.items.allOf).toContainEqual({
       if: { properties: { uses: { const: 'test.copy' } } },
