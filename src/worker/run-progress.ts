@@ -15,14 +15,23 @@ export function reportProgress(
   raise(run, value, step, progress.message, clock);
 }
 
-/** A step has completed, or is passed over. */
+/** A step has completed, or failed and is passed over. */
 export function reportStepDone(run: LiveRun, step: CompiledStep, clock: Clock): void {
   raise(run, step.progress, step, undefined, clock);
 }
 
+/** A step is skipped: the run goes on, but must not say that it did what the step would have done. */
+export function reportStepSkipped(run: LiveRun, step: CompiledStep, clock: Clock): void {
+  raiseTo(run, step.progress, clock);
+}
+
 function raise(run: LiveRun, value: number, step: CompiledStep, message: string | undefined, clock: Clock): void {
   const label = step.definition.label ?? step.definition.id;
-  run.progress = Math.max(run.progress, Math.min(100, value));
+  raiseTo(run, value, clock);
   run.message = message === undefined ? label : `${label}: ${message}`;
+}
+
+function raiseTo(run: LiveRun, value: number, clock: Clock): void {
+  run.progress = Math.max(run.progress, Math.min(100, value));
   run.progressAt = new Date(clock.now());
 }

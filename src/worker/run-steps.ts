@@ -7,7 +7,7 @@ import { fanOut, restoredOutputs } from './fan-out.ts';
 import { flushRun } from './flush-run.ts';
 import { type LiveRun, noteStep, type StepProgress, stepProgress, toStepScope } from './live-run.ts';
 import { type AttemptsEnd, runAttempts } from './run-attempts.ts';
-import { reportStepDone } from './run-progress.ts';
+import { reportStepDone, reportStepSkipped } from './run-progress.ts';
 
 export type StepsEnd =
   | { kind: 'completed' }
@@ -122,7 +122,7 @@ function checkCondition(run: LiveRun, step: CompiledStep, deps: ExecuteDeps): bo
       { event: 'step.skipped', reason: `if: ${step.definition.if}` },
       deps.clock,
     );
-    reportStepDone(run, step, deps.clock);
+    reportStepSkipped(run, step, deps.clock);
   } else {
     progress.state = 'failed';
     progress.error = said.error;

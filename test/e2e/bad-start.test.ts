@@ -1,6 +1,5 @@
 // Starts that cannot go well: each ends (or waits) with a message that says what is in its way, and tells no secret.
-import { mkdir, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -11,6 +10,7 @@ import {
   spawnDaemon,
   startDaemon,
 } from '../support/daemon-process.ts';
+import { createTestDatabase } from '../support/database.ts';
 
 let folder: DaemonFolder;
 const spawned: DaemonProcess[] = [];
@@ -68,18 +68,28 @@ describe('a daemon that cannot start', () => {
     expect(code).toBe(2);
   });
 
-  it('names host and port where another process listens, and ends with 1', async () => {
-    const holder = createServer();
-    await new Promise<void>((listening) => holder.listen(0, '127.0.0.1', listening));
-    const address = holder.address();
-    const port = typeof address === 'object' && address ? address.port : 0;
+  it('names host and port where another one listens, ends with 1, and has not touched the runs that wait', async () => {
+    const database = await createTestDatabase('postgres');
     try {
-      const { code, output } = await refused('port', { args: ['--port', String(port)] });
+      const env = { DATABASE_URL: database.url ?? '' };
+      const configDir = await configOf('port');
+      const dataDir = await folder.dataDir('port', { empty: true });
+      const options = { dataDir, configDir, env, args: ['--workers', '0', '--in-flight', '0'] };
+      const first = await startDaemon(options);
+      spawned.push(first);
+      const { id } = await first.post<{ id: string }>('/pipelines/quiet/runs');
+      const { port } = new URL(first.url);
+
+      const { code, output } = await refused('port-second', { args: ['--port', port], env });
       expect(output).toContain(`cannot listen on 127.0.0.1:${port}: another process listens there`);
       expect(output).not.toMatch(/^\s+at /m);
       expect(code).toBe(1);
+      const events = await first.get<{ items: { event: string }[] }>(`/runs/${id}/events`);
+      expect(events.items.map(({ event }) => event)).toEqual(['run.enqueued']);
+      expect((await first.stop()).code).toBe(0);
     } finally {
-      await new Promise((closed) => holder.close(closed));
+      await Promise.all(spawned.map((daemon) => daemon.kill()));
+      await database.close();
     }
   });
 
@@ -97,9 +107,12 @@ describe('a daemon that cannot start', () => {
   });
 
   it('refuses an address that others reach, unless there is a token', async () => {
-    const { code, output } = await refused('open', { args: ['--host', '0.0.0.0'] });
+    const untouched = await folder.dataDir('open', { empty: true });
+    const { code, output } = await refused('open', { args: ['--host', '0.0.0.0'], dataDir: untouched });
     expect(output).toMatch(/refusing to listen on 0\.0\.0\.0 without a token.*CRONWRIGHT_TOKEN/);
     expect(code).toBe(2);
+    // Said before anything was begun.
+    expect(await readdir(untouched)).toEqual([]);
 
     const token = 'a-token-nobody-guesses';
     const configDir = await configOf('guarded');

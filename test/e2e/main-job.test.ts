@@ -15,6 +15,7 @@ interface Run {
   id: string;
   state: string;
   duration_ms: number;
+  message: string | null;
   error: { name: string; message: string } | null;
   steps: Record<string, number>;
 }
@@ -94,6 +95,8 @@ describe.each(['PGlite', 'PostgreSQL'])('the shipped configuration on %s', (name
     const run = await eventually('the second run', look, 30_000);
     expect(run.duration_ms).toBeLessThan(10_000);
     expect(run.steps).toMatchObject({ completed: 2, skipped: 5 });
+    // Not the label of a step that it skipped, such as "Publishing the pages".
+    expect(run.message).toMatch(/^Looking for a new commit/);
     const logs = await daemon.get<{ items: { text: string }[] }>(`/runs/${id}/logs`);
     expect(logs.items.map(({ text }) => text).join('\n')).toMatch(/nothing changed since [0-9a-f]{7}/);
     expect(await git(join(daemon.dataDir, 'repositories/docs.git'), 'rev-parse', 'docs')).toBe(before);
