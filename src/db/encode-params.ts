@@ -1,5 +1,6 @@
-// Writes array parameters as array literals: the driver's own way (two regular expressions an element, instants field by
-// field) costs more than the rest of a batch's way to the server.
+// Writes array parameters as PostgreSQL's array literals, quicker than the driver does.
+// The driver's own way (two regular expressions an element, instants field by field) costs more than the rest of a batch's
+// way to the server.
 
 /** The instants that ISO 8601 writes as PostgreSQL reads it: the years 1 to 9999. */
 const firstIsoMs = Date.parse('0001-01-01T00:00:00Z');

@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } 
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { systemClock } from '../base/clock.ts';
 import { CronwrightError } from '../domain/errors.ts';
 
 export interface DirectoryLock {
@@ -57,7 +58,8 @@ export async function lockDirectory(
 
 function hold(path: string, own: Holder): DirectoryLock {
   const touching = setInterval(() => {
-    const now = new Date();
+    // The lock is seen by other processes of this machine: its clock is the one they share.
+    const now = new Date(systemClock.now());
     try {
       utimesSync(path, now, now);
     } catch {
