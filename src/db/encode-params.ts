@@ -1,4 +1,5 @@
 // Writes array parameters as PostgreSQL's array literals, quicker than the driver does.
+
 // The driver's own way (two regular expressions an element, instants field by field) costs more than the rest of a batch's
 // way to the server.
 
