@@ -85,7 +85,7 @@ export function stepOf(plugin: PluginDefinition, name: string, source?: PluginSo
   return step;
 }
 
-export function attemptOf(input: unknown, overrides: Partial<Attempt> = {}): Attempt {
+function attemptOf(input: unknown, overrides: Partial<Attempt> = {}): Attempt {
   return {
     runId: overrides.runId ?? randomUUID(),
     tenant: overrides.tenant ?? 'default',
@@ -105,7 +105,7 @@ export function attemptOf(input: unknown, overrides: Partial<Attempt> = {}): Att
   };
 }
 
-export function recordingServices(
+function recordingServices(
   recorded: Recorded,
   options: Overrides & { workspaceDir: string; dataDir: string },
 ): AttemptServices {
