@@ -13,6 +13,10 @@ export interface RunRecord {
   parentId: string | null;
   traceparent: string | null;
   createdAt: Date;
+  /** Where it was not to start before a time. */
+  runAt: Date | null;
+  /** Beyond the grace of its schedule. */
+  late: boolean;
 }
 
 export interface ClaimedRun {
@@ -71,10 +75,10 @@ const claim = statement(
       attempt_started_at, started_at, enqueued_at, limits, request, request_by, request_reason
   )
   select t.*, coalesce($6::timestamptz, now()) as claimed_at, r.origin, r.inputs, r.nominal_at, r.dry_run, r.actor,
-    r.parent_id, r.traceparent, r.created_at
+    r.parent_id, r.traceparent, r.created_at, r.run_at, r.late
   from taken t
   left join lateral (
-    select origin, inputs, nominal_at, dry_run, actor, parent_id, traceparent, created_at
+    select origin, inputs, nominal_at, dry_run, actor, parent_id, traceparent, created_at, run_at, late
     from cronwright.runs where id = t.run_id
     limit 1
   ) r on true`,
@@ -109,6 +113,8 @@ interface ClaimRow {
   parent_id: string | null;
   traceparent: string | null;
   created_at: Date;
+  run_at: Date | null;
+  late: boolean;
 }
 
 /** Claims up to `limit` runs of one weight from the named queues, best first. An empty answer means "maybe empty". */
@@ -166,5 +172,7 @@ function toRecord(row: ClaimRow): RunRecord | undefined {
     parentId: row.parent_id,
     traceparent: row.traceparent,
     createdAt: row.created_at,
+    runAt: row.run_at,
+    late: row.late,
   };
 }

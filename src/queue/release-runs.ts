@@ -12,6 +12,8 @@ export interface RunRelease extends FencedWrite {
   refundClaim: boolean;
   progress: number;
   message: string | null;
+  /** The worker has obeyed the cancel already: it is no reason to come back before `runAt`. */
+  isCancelled: boolean;
 }
 
 // A released run keeps its slots: a limit of 1 is mutual exclusion for the whole run, waits included. A request that came
@@ -19,13 +21,13 @@ export interface RunRelease extends FencedWrite {
 const release = fencedStatement(
   'release_runs',
   `update cronwright.queue q
-      set state = case when q.request is null then r.state else 'pending' end,
-        wait_kind = case when q.request is null then r.wait_kind end,
-        run_at = case when q.request is null then r.run_at end, node = null, lease_until = null,
+      set state = case when q.request is null or r.obeyed then r.state else 'pending' end,
+        wait_kind = case when q.request is null or r.obeyed then r.wait_kind end,
+        run_at = case when q.request is null or r.obeyed then r.run_at end, node = null, lease_until = null,
         claims = case when r.refund then greatest(q.claims - 1, 0) else 0 end,
         progress = r.progress, message = r.message
       from unnest($1::uuid[], $2::int8[], $23::text[], $24::text[], $25::timestamptz[], $26::bool[], $27::int2[],
-        $28::text[]) as r(id, token, state, wait_kind, run_at, refund, progress, message)
+        $28::text[], $29::bool[]) as r(id, token, state, wait_kind, run_at, refund, progress, message, obeyed)
       where q.run_id = r.id and q.token = r.token
       returning q.run_id`,
   '',
@@ -47,6 +49,7 @@ export async function releaseRuns(
     releases.map((one) => one.refundClaim),
     releases.map((one) => one.progress),
     releases.map((one) => one.message),
+    releases.map((one) => one.isCancelled),
   ]);
   return new Set(rows.map((row) => row.run_id));
 }

@@ -63,7 +63,8 @@ function compileStep(
     condition: step.if === undefined ? undefined : compileCondition(step.if, scopes.beforeStep(step)),
     items: step.foreach ? compileTemplate(step.foreach.items, scopes.beforeStep(step)) : undefined,
     needs: step.needs,
-    progress: milestones.get(step.id) ?? 100,
+    // Clean-up steps say nothing of how far the run is.
+    progress: milestones.get(step.id) ?? 0,
     progressBefore: Math.max(0, ...step.needs.map((need) => milestones.get(need) ?? 0)),
   };
 }

@@ -6,7 +6,7 @@ import type { Events } from '../observe/events.ts';
 import type { StepWrite } from '../queue/fenced-write.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { flushFinish, flushRelease } from './flush-run.ts';
-import { abortRun, type LiveRun, noteTransition, toStepWrite } from './live-run.ts';
+import { abortRun, isOutOfTime, type LiveRun, noteTransition, toStepWrite } from './live-run.ts';
 import { runSteps, type StepsEnd } from './run-steps.ts';
 
 /** How a run ends, or why it goes back to the queue. */
@@ -55,8 +55,11 @@ function beginRun(run: LiveRun, deps: ExecuteDeps): NodeJS.Timeout {
     abortRun(run, 'cancelled');
   }
   const timeoutMs = run.compiled.pipeline.timeoutMs;
-  const leftMs = timerMs(deadlineOf(run) - deps.clock.now());
-  return setTimeout(() => abortRun(run, 'timeout', `the run took longer than its timeout of ${timeoutMs} ms`), leftMs);
+  const leftMs = deadlineOf(run) - deps.clock.now();
+  const end = () => abortRun(run, 'timeout', `the run took longer than its timeout of ${timeoutMs} ms`);
+  // It waited until its deadline: nothing may begin before a timer fires.
+  if (leftMs <= 0) end();
+  return setTimeout(end, timerMs(leftMs));
 }
 
 /**
@@ -75,8 +78,11 @@ function deadlineOf(run: LiveRun): number {
 
 function judge(run: LiveRun, end: StepsEnd, deps: ExecuteDeps): Verdict {
   switch (end.kind) {
-    case 'completed':
+    case 'completed': {
+      const overdue = run.abortedBy === 'timeout' ? stepOutOfTime(run) : undefined;
+      if (overdue) return judgeFailure(run, overdue.step, overdue.error, deps);
       return { kind: 'finish', state: 'completed', error: null, timedOut: false };
+    }
     case 'waiting':
       return { kind: 'wait', untilMs: Math.min(end.untilMs, deadlineOf(run)) };
     case 'failed':
@@ -88,8 +94,17 @@ function judge(run: LiveRun, end: StepsEnd, deps: ExecuteDeps): Verdict {
   }
 }
 
+/** The time of a run is up for all its steps, also for one that may fail. */
+function stepOutOfTime(run: LiveRun): { step: string; error: StoredError } | undefined {
+  for (const [step, { state, error }] of run.steps) {
+    if (state === 'failed' && error && isOutOfTime(run, error)) return { step, error };
+  }
+  return undefined;
+}
+
 function judgeFailure(run: LiveRun, step: string, error: StoredError, deps: ExecuteDeps): Verdict {
-  const timedOut = run.abortedBy === 'timeout';
+  // The time may also have been up in an earlier claim, and this one only goes on with the clean-up.
+  const timedOut = run.abortedBy === 'timeout' || (error.name === 'TimeoutError' && error.class === 'fatal');
   const named = { ...error, message: `step ${step}: ${error.message}`, step };
   const policy = run.compiled.pipeline.retry;
   const used = run.claimed.attempt - 1;
@@ -181,6 +196,8 @@ async function releaseToRetry(run: LiveRun, untilMs: number, error: StoredError,
     again.set(`${id}/-1`, toStepWrite(id, undefined, { ...progress, state: 'pending', retries: 0, notBefore: 0 }));
   }
   for (const [id, items] of run.items) {
+    // What a completed fan-out came to is settled, failed items included.
+    if (run.steps.get(id)?.state === 'completed') continue;
     for (const [item, progress] of items) {
       if (progress.state !== 'failed') continue;
       again.set(`${id}/${item}`, toStepWrite(id, item, { ...progress, state: 'pending', retries: 0, notBefore: 0 }));
@@ -199,11 +216,14 @@ async function giveBack(run: LiveRun, reason: string, deps: ExecuteDeps): Promis
 
 async function releaseAs(
   run: LiveRun,
-  release: Omit<Parameters<typeof flushRelease>[1], 'progress' | 'message'>,
+  release: Omit<Parameters<typeof flushRelease>[1], 'progress' | 'message' | 'isCancelled'>,
   deps: ExecuteDeps,
 ): Promise<void> {
   await deps.logs.flush(run.claimed.runId);
-  const isOurs = await flushRelease(run, { ...release, progress: run.progress, message: run.message }, deps);
+  const { progress, message } = run;
+  // A cancel that is being obeyed is no news: what is left is the clean-up, and it may wait.
+  const isCancelled = run.cancelledBy !== undefined;
+  const isOurs = await flushRelease(run, { ...release, progress, message, isCancelled }, deps);
   const { runId, tenant, pipeline } = run.claimed;
   if (!isOurs) deps.events.emit('run.lease_lost', { runId, tenant });
   else

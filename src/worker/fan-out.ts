@@ -1,10 +1,11 @@
 // Fan-out: one step over a list of items, a few at a time; every item has its own attempts and its own checkpoint.
 import type { Json } from '../base/json.ts';
 import type { StoredError } from '../domain/outcome.ts';
+import type { AbortReason } from '../steps/api.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { flushRun } from './flush-run.ts';
-import { itemProgress, type LiveRun, noteStep, type StepProgress } from './live-run.ts';
+import { isOutOfTime, itemProgress, type LiveRun, noteStep, type StepProgress } from './live-run.ts';
 import { type AttemptsEnd, runAttempts } from './run-attempts.ts';
 import { reportProgress } from './run-progress.ts';
 
@@ -22,12 +23,13 @@ export async function fanOut(
   const open = all.filter((item) => !isSettled(item.progress));
   progress.state = 'running';
   progress.startedAt ??= new Date(deps.clock.now());
-  reportItems(
-    run,
-    step,
-    all.map((item) => item.progress),
-    deps,
-  );
+  let settled = all.length - open.length;
+  const report = () => {
+    const message = `${settled} of ${all.length}`;
+    reportProgress(run, step, { done: settled, total: all.length, message }, deps.clock);
+  };
+  report();
+  for (const { index, progress: item } of all) noteUntold(run, step, index, item, deps);
 
   let next = 0;
   let waitUntil = 0;
@@ -42,6 +44,7 @@ export async function fanOut(
       if (!item) return;
       const end = await runAttempts(run, step, item, item.progress, deps);
       if (end.kind === 'interrupted') {
+        noteInterrupted(run, step, item.index, item.progress, end.by, deps);
         stop = end;
         return;
       }
@@ -57,15 +60,13 @@ export async function fanOut(
         { event: `item.${item.progress.state}`, attempt: item.progress.attempts },
         deps.clock,
       );
-      reportItems(
-        run,
-        step,
-        all.map((one) => one.progress),
-        deps,
-      );
+      if (end.kind !== 'waiting') settled += 1;
+      report();
       if (end.kind === 'failed') {
-        firstError ??= item.progress.error ?? undefined;
-        if (onItemError === 'fail') stop = { kind: 'failed' };
+        const { error } = item.progress;
+        const isOver = isOutOfTime(run, error);
+        if (isOver || firstError === undefined) firstError = error ?? undefined;
+        if (isOver || onItemError === 'fail') stop = { kind: 'failed' };
       }
       // An item's outcome is durable before its place is given to the next.
       if (!(await flushRun(run, deps))) stop = { kind: 'interrupted', by: run.abortedBy ?? 'lease_lost' };
@@ -75,7 +76,7 @@ export async function fanOut(
   if (stop?.kind === 'interrupted') return stop;
   if (stop?.kind === 'failed') return failStep(progress, itemError(all.length, firstError), deps);
   if (waitUntil > 0) return { kind: 'waiting', untilMs: waitUntil };
-  run.failedItems += all.filter((item) => item.progress.state === 'failed').length;
+  run.failedItems += countFailed(run, step);
   progress.state = 'completed';
   progress.attempts += 1;
   progress.output = all.map((item) => item.progress.output ?? null);
@@ -88,6 +89,34 @@ export function restoredOutputs(run: LiveRun, step: CompiledStep): Json {
   const items = run.items.get(step.definition.id) ?? new Map<number, StepProgress>();
   const indexes = [...items.keys()].sort((a, b) => a - b);
   return indexes.map((index) => items.get(index)?.output ?? null);
+}
+
+/** Items of the step that have failed for good. */
+export function countFailed(run: LiveRun, step: CompiledStep): number {
+  const items = run.items.get(step.definition.id);
+  return items === undefined ? 0 : [...items.values()].filter((item) => item.state === 'failed').length;
+}
+
+/** An item that the loading of its run has failed is not on record yet. */
+function noteUntold(run: LiveRun, step: CompiledStep, index: number, item: StepProgress, deps: ExecuteDeps): void {
+  if (item.state !== 'failed' || item.finishedAt !== null) return;
+  item.finishedAt = new Date(deps.clock.now());
+  noteStep(run, step, index, item, { event: 'item.failed', attempt: item.attempts }, deps.clock);
+}
+
+/** What had begun is on record as under way: its interruption is, too, and nobody takes it for a crash. */
+function noteInterrupted(
+  run: LiveRun,
+  step: CompiledStep,
+  index: number,
+  item: StepProgress,
+  by: AbortReason,
+  deps: ExecuteDeps,
+): void {
+  if (item.startedAt === null || by === 'lease_lost') return;
+  item.state = by === 'cancelled' ? 'cancelled' : 'pending';
+  const event = by === 'cancelled' ? 'item.cancelled' : 'item.released';
+  noteStep(run, step, index, item, { event, reason: by }, deps.clock);
 }
 
 function evaluateItems(run: LiveRun, step: CompiledStep): unknown[] | StoredError {
@@ -117,9 +146,4 @@ function failStep(progress: StepProgress, error: StoredError, deps: ExecuteDeps)
 function itemError(total: number, error: StoredError | undefined): StoredError {
   if (!error) return { name: 'ItemFailed', message: `an item of ${total} failed`, class: 'fatal' };
   return { ...error, message: `an item of ${total} failed: ${error.message}` };
-}
-
-function reportItems(run: LiveRun, step: CompiledStep, items: readonly StepProgress[], deps: ExecuteDeps): void {
-  const done = items.filter(isSettled).length;
-  reportProgress(run, step, { done, total: items.length, message: `${done} of ${items.length}` }, deps.clock);
 }

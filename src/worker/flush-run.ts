@@ -10,14 +10,28 @@ const retryAfterMs = 500;
 
 const finishedBy = statement(
   'find_finished_run',
-  'select id from cronwright.runs where id = $1 and node = $2 and state = $3 and claims >= $4',
+  'select id from cronwright.runs where id = $1 and node = $2 and state = $3 and claims = $4',
 );
 
-/** Makes outcomes of steps durable. False where the run is no longer ours. */
-export async function flushRun(run: LiveRun, deps: ExecuteDeps): Promise<boolean> {
-  if (!hasUnwrittenOutcome(run)) return !run.isHardAborted;
+/**
+ * Makes outcomes of steps durable, those that an earlier flush carries included: another connection may be faster. False
+ * where the run is no longer ours. `isForced` also writes what is no outcome, such as what a step tells of itself.
+ */
+export async function flushRun(run: LiveRun, deps: ExecuteDeps, isForced = false): Promise<boolean> {
+  if (!isForced && !hasUnwrittenOutcome(run)) return (await run.flushing) !== false && !run.isHardAborted;
   const write = takeUnwritten(run);
-  return persist(run, deps, () => deps.writer.checkpoint(write));
+  const earlier = run.flushing;
+  const own = persist(run, deps, () => deps.writer.checkpoint(write));
+  const flushing = earlier === undefined ? own : both(earlier, own);
+  run.flushing = flushing;
+  const accepted = await flushing;
+  if (run.flushing === flushing) run.flushing = undefined;
+  return accepted;
+}
+
+async function both(one: Promise<boolean>, other: Promise<boolean>): Promise<boolean> {
+  const accepted = await one;
+  return (await other) && accepted;
 }
 
 export async function flushFinish(
@@ -25,19 +39,14 @@ export async function flushFinish(
   end: Omit<RunFinish, keyof ReturnType<typeof takeUnwritten>>,
   deps: ExecuteDeps,
 ): Promise<boolean> {
+  // An end that overtakes a flush would shut it out: the token is gone with the live row.
+  if ((await run.flushing) === false) return false;
   // One spread, and it first: objects made of two are slow to make, and there is one of these for every run.
   const { runId, tenant, token, steps, transitions, seq } = takeUnwritten(run);
   const finish: RunFinish = { ...end, runId, tenant, token, steps, transitions, seq };
-  let isAmbiguous = false;
   return persist(run, deps, async () => {
-    try {
-      const accepted = await deps.writer.finish(finish);
-      // The answer of an earlier try was lost: the record says whether that try had ended the run.
-      return accepted || (isAmbiguous && (await isFinished(deps.db, finish, deps.node)));
-    } catch (error) {
-      isAmbiguous = true;
-      throw error;
-    }
+    // The answer of an earlier try may be lost, the driver's own tries included: the record says whether it ended the run.
+    return (await deps.writer.finish(finish)) || isFinished(deps.db, finish, deps.node);
   });
 }
 
@@ -46,6 +55,7 @@ export async function flushRelease(
   release: Omit<RunRelease, keyof ReturnType<typeof takeUnwritten>>,
   deps: ExecuteDeps,
 ): Promise<boolean> {
+  if ((await run.flushing) === false) return false;
   const whole: RunRelease = { ...takeUnwritten(run), ...release };
   return persist(run, deps, () => deps.writer.release(whole));
 }

@@ -1,4 +1,4 @@
-// Makes the beginning of steps that take longer than a moment durable, so that everyone can see what runs.
+// Makes durable that steps which take longer than a moment have begun, and what they tell meanwhile, so that everyone can see it.
 import type { Clock } from '../base/clock.ts';
 import type { Service } from '../base/service.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
@@ -20,7 +20,9 @@ export function createLazyStarts(options: {
     const { clock } = options;
     for (const run of options.runs.values()) {
       let isTold = false;
+      let isLong = false;
       for (const one of run.running.values()) {
+        isLong ||= one.toldAt;
         const startedAt = one.progress.startedAt?.getTime() ?? clock.now();
         if (one.toldAt || one.progress.state !== 'running' || clock.now() - startedAt < youngMs) continue;
         one.toldAt = true;
@@ -34,7 +36,8 @@ export function createLazyStarts(options: {
           clock,
         );
       }
-      if (isTold) void flushRun(run, options.deps);
+      // What a long step tells of itself is for now, not for its end.
+      if (isTold || (isLong && run.unwritten.transitions.length > 0)) void flushRun(run, options.deps, true);
     }
   }
 

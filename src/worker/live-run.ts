@@ -51,6 +51,8 @@ export interface LiveRun {
   seq: number;
   failedItems: number;
   unwritten: { steps: StepWrite[]; transitions: Transition[] };
+  /** Flushes that are not answered yet; true once all of them were accepted. */
+  flushing: Promise<boolean> | undefined;
 }
 
 export function createLiveRun(
@@ -80,6 +82,7 @@ export function createLiveRun(
     seq: prior.seq,
     failedItems: 0,
     unwritten: { steps: [], transitions: [] },
+    flushing: undefined,
   };
   for (const row of prior.steps) restoreStep(run, row);
   return run;
@@ -96,6 +99,11 @@ export function abortRun(run: LiveRun, reason: AbortReason, message?: string): v
     run.isHardAborted = true;
     run.hard.abort(error);
   }
+}
+
+/** Whether an error is that of the run's own timeout: no policy of a step or an item gives the time back. */
+export function isOutOfTime(run: LiveRun, error: StoredError | null | undefined): boolean {
+  return run.abortedBy === 'timeout' && error?.name === 'TimeoutError' && error.class === 'fatal';
 }
 
 export function signalOf(run: LiveRun): AbortSignal {
@@ -231,7 +239,7 @@ function createScope(
             id: claimed.schedule,
             nominal_at: (record.nominalAt ?? record.createdAt).toISOString(),
             timezone: schedule?.timezone ?? 'UTC',
-            late: false,
+            late: record.late,
           },
     env: {},
     secrets: {},
@@ -262,5 +270,6 @@ function restoreStep(run: LiveRun, row: StepRecord): void {
   if (isOpen) return;
   run.scope.steps[row.step] = toStepScope(progress);
   const compiled = run.compiled.byId.get(row.step);
-  if (compiled) run.progress = Math.max(run.progress, compiled.progress);
+  const isPassed = row.state === 'completed' || row.state === 'skipped' || compiled?.definition.continueOnError;
+  if (compiled && isPassed) run.progress = Math.max(run.progress, compiled.progress);
 }

@@ -16,8 +16,7 @@ export async function loadLiveRuns(
     hasWorkspace: (runId: string, parentId: string | null) => boolean;
   },
 ): Promise<LiveRun[]> {
-  // A first claim of a run without a parent has nothing behind it.
-  const resumed = claimed.filter((one) => one.token > 1 || one.record?.parentId).map((one) => one.runId);
+  const resumed = claimed.filter(hasPast).map((one) => one.runId);
   const [steps, seqs] =
     resumed.length === 0
       ? [new Map(), new Map()]
@@ -36,6 +35,11 @@ export async function loadLiveRuns(
   return runs;
 }
 
+/** A first claim has nothing behind it, but where the run goes on from another's checkpoints or was woken at its time. */
+function hasPast({ token, record }: ClaimedRun): boolean {
+  return token > 1 || Boolean(record?.parentId) || Boolean(record?.runAt);
+}
+
 /**
  * A step with outside effects that had begun when its worker died may have had them. Where the pipeline does not want it
  * to run a second time by itself, it fails, and a person decides by retrying the run.
@@ -43,8 +47,10 @@ export async function loadLiveRuns(
 function failInterruptedSteps(run: LiveRun, prior: readonly StepRecord[]): void {
   if (run.compiled.pipeline.onInterrupted === 'retry') return;
   for (const row of prior) {
-    const type = run.compiled.byId.get(row.step)?.type;
-    if (row.state !== 'running' || type?.effects !== 'outside') continue;
+    const step = run.compiled.byId.get(row.step);
+    if (row.state !== 'running' || step?.type?.effects !== 'outside') continue;
+    // A fan-out has no effects but its items'.
+    if (row.item < 0 && step.items) continue;
     const progress = row.item < 0 ? stepProgress(run, row.step) : itemProgress(run, row.step, row.item);
     progress.state = 'failed';
     progress.error = {

@@ -1,7 +1,9 @@
 // Tries one step (or one item of a fan-out) until it completes, gives up, waits long or is interrupted.
 import { sleepUnlessAborted } from '../base/service.ts';
+import { errorMessage } from '../domain/errors.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import { decideRetry, workerHoldMs } from '../domain/retry-policy.ts';
+import { abortReasonOf } from '../steps/abort-reason.ts';
 import type { AbortReason } from '../steps/api.ts';
 import type { AttemptResult } from '../steps/observed-step.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
@@ -17,6 +19,9 @@ export type AttemptsEnd =
   | { kind: 'waiting'; untilMs: number }
   | { kind: 'interrupted'; by: AbortReason };
 
+/** The end of the year 9999: what asks for a later time gets this one, which every database can store. */
+const latestMs = 253_402_300_799_000;
+
 /** Leaves what came of it in `progress`; noting and flushing the outcome is the caller's. */
 export async function runAttempts(
   run: LiveRun,
@@ -28,7 +33,7 @@ export async function runAttempts(
   const signal = signalOf(run);
   let rateLimitedInARow = 0;
   for (;;) {
-    const ended = interruption(run, signal);
+    const ended = interruption(run, signal, progress, deps);
     if (ended) return ended;
     const held = progress.notBefore - deps.clock.now();
     if (held > workerHoldMs) return { kind: 'waiting', untilMs: progress.notBefore };
@@ -42,6 +47,8 @@ export async function runAttempts(
       return { kind: 'completed' };
     }
     if (result.kind === 'lease_lost' || result.kind === 'shutdown' || result.kind === 'cancelled') {
+      // Not a failure: the attempt is not counted, and the step starts again elsewhere.
+      if (result.kind === 'shutdown') progress.attempts -= 1;
       return { kind: 'interrupted', by: result.kind };
     }
     const { error } = result;
@@ -52,7 +59,7 @@ export async function runAttempts(
     if (isOver) return failed(progress, deps);
     progress.retries = decision.retries;
     progress.rateLimitedMs = decision.rateLimitedMs;
-    progress.notBefore = deps.clock.now() + decision.delayMs;
+    progress.notBefore = Math.min(deps.clock.now() + decision.delayMs, latestMs);
     noteRetry(run, step, item?.index, progress, error, decision.delayMs, deps);
   }
 }
@@ -122,10 +129,19 @@ function fatal(name: string, message: string): AttemptResult {
   return { kind: 'failed', error: { name, message, class: 'fatal' } };
 }
 
-function interruption(run: LiveRun, signal: AbortSignal): AttemptsEnd | undefined {
-  if (!signal.aborted || run.abortedBy === undefined) return undefined;
-  if (run.abortedBy === 'timeout') return undefined;
-  return { kind: 'interrupted', by: run.abortedBy };
+/** What ends the attempts before the next one begins; a run that is out of time fails its steps. */
+function interruption(
+  run: LiveRun,
+  signal: AbortSignal,
+  progress: StepProgress,
+  deps: ExecuteDeps,
+): AttemptsEnd | undefined {
+  if (!signal.aborted) return undefined;
+  const reason: unknown = signal.reason;
+  const by = run.abortedBy === 'lease_lost' ? 'lease_lost' : abortReasonOf(reason);
+  if (by !== 'timeout') return { kind: 'interrupted', by };
+  progress.error = { name: 'TimeoutError', message: errorMessage(reason), class: 'fatal' };
+  return failed(progress, deps);
 }
 
 function noteRetry(

@@ -3,9 +3,9 @@ import type { StoredError } from '../domain/outcome.ts';
 import type { AbortReason } from '../steps/api.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
-import { fanOut, restoredOutputs } from './fan-out.ts';
+import { countFailed, fanOut, restoredOutputs } from './fan-out.ts';
 import { flushRun } from './flush-run.ts';
-import { type LiveRun, noteStep, type StepProgress, stepProgress, toStepScope } from './live-run.ts';
+import { type LiveRun, noteStep, type StepProgress, signalOf, stepProgress, toStepScope } from './live-run.ts';
 import { type AttemptsEnd, runAttempts } from './run-attempts.ts';
 import { reportStepDone, reportStepSkipped } from './run-progress.ts';
 
@@ -23,7 +23,7 @@ export function runSteps(run: LiveRun, steps: readonly CompiledStep[], deps: Exe
     let interrupted: AbortReason | undefined;
     const waits = new Map<string, number>();
     const open = new Set<CompiledStep>();
-    for (const step of steps) if (!resume(run, step)) open.add(step);
+    for (const step of steps) if (!resume(run, step, deps)) open.add(step);
 
     const advance = async (): Promise<void> => {
       const ready = interrupted === undefined ? takeReady(run, open, waits, deps) : [];
@@ -41,6 +41,7 @@ export function runSteps(run: LiveRun, steps: readonly CompiledStep[], deps: Exe
         const end = await runStep(run, step, deps);
         active -= 1;
         if (end.kind === 'interrupted') interrupted = end.by;
+        if (interrupted === 'cancelled') cancelWaiting(run, open, waits, deps);
         if (end.kind === 'waiting') {
           waits.set(step.definition.id, end.untilMs);
           open.add(step);
@@ -54,10 +55,25 @@ export function runSteps(run: LiveRun, steps: readonly CompiledStep[], deps: Exe
   });
 }
 
+/** Nobody comes back to the steps that wait for a retry of theirs. */
+function cancelWaiting(run: LiveRun, open: Set<CompiledStep>, waits: Map<string, number>, deps: ExecuteDeps): void {
+  for (const step of open) {
+    if (!waits.delete(step.definition.id)) continue;
+    open.delete(step);
+    noteEnd(run, step, stepProgress(run, step.definition.id), { kind: 'interrupted', by: 'cancelled' }, deps);
+  }
+}
+
 /** Steps that ended in an earlier claim are not run again. */
-function resume(run: LiveRun, step: CompiledStep): boolean {
+function resume(run: LiveRun, step: CompiledStep, deps: ExecuteDeps): boolean {
   const progress = run.steps.get(step.definition.id);
   if (!progress || progress.state === 'pending') return false;
+  if (progress.state === 'failed' && progress.finishedAt === null) {
+    // The loading of the run has failed it, and it is not on record yet.
+    progress.finishedAt = new Date(deps.clock.now());
+    noteEnd(run, step, progress, { kind: 'failed' }, deps);
+  }
+  if (progress.state === 'completed' && step.items) run.failedItems += countFailed(run, step);
   if (progress.state === 'completed' && step.items && progress.output === undefined) {
     progress.output = restoredOutputs(run, step);
     run.scope.steps[step.definition.id] = toStepScope(progress);
@@ -79,7 +95,7 @@ function takeReady(
       const readiness = readinessOf(run, step);
       if (readiness.kind === 'not_yet') continue;
       const until = waits.get(step.definition.id);
-      if (until !== undefined && until > deps.clock.now()) continue;
+      if (until !== undefined && until > deps.clock.now() && !signalOf(run).aborted) continue;
       open.delete(step);
       waits.delete(step.definition.id);
       if (readiness.kind === 'ready' && checkCondition(run, step, deps)) ready.push(step);
@@ -149,6 +165,12 @@ async function runStep(run: LiveRun, step: CompiledStep, deps: ExecuteDeps): Pro
   return end;
 }
 
+const cancelled: StoredError = { name: 'Cancelled', message: 'the run was cancelled', class: 'fatal' };
+
+function isCancelled(progress: StepProgress | undefined): boolean {
+  return progress?.state === 'cancelled' && progress.error?.name === cancelled.name;
+}
+
 function noteEnd(run: LiveRun, step: CompiledStep, progress: StepProgress, end: AttemptsEnd, deps: ExecuteDeps): void {
   const attempt = progress.attempts;
   if (end.kind === 'completed') {
@@ -175,13 +197,11 @@ function noteEnd(run: LiveRun, step: CompiledStep, progress: StepProgress, end: 
   } else if (end.by === 'cancelled') {
     progress.state = 'cancelled';
     progress.finishedAt = new Date(deps.clock.now());
-    progress.error = { name: 'Cancelled', message: 'the run was cancelled', class: 'fatal' };
+    progress.error = cancelled;
     noteStep(run, step, undefined, progress, { event: 'step.cancelled', attempt }, deps.clock);
   } else if (end.by === 'shutdown') {
-    // Not a failure: the attempt is not counted, and the step starts again elsewhere.
     progress.state = 'pending';
-    progress.attempts = Math.max(0, progress.attempts - 1);
-    noteStep(run, step, undefined, progress, { event: 'step.released', attempt, reason: 'shutdown' }, deps.clock);
+    noteStep(run, step, undefined, progress, { event: 'step.released', reason: 'shutdown' }, deps.clock);
   }
 }
 
@@ -192,6 +212,10 @@ function endOf(
   interrupted: AbortReason | undefined,
 ): StepsEnd {
   if (interrupted !== undefined) return { kind: 'interrupted', by: interrupted };
+  // An earlier claim obeyed the cancel; this one only goes on with the clean-up.
+  if (steps.some(({ definition }) => isCancelled(run.steps.get(definition.id)))) {
+    return { kind: 'interrupted', by: 'cancelled' };
+  }
   if (waits.size > 0) return { kind: 'waiting', untilMs: Math.min(...waits.values()) };
   for (const step of steps) {
     const progress = run.steps.get(step.definition.id);

@@ -96,6 +96,7 @@ function release(run: ClaimedRun, overrides: Partial<RunRelease> = {}): RunRelea
     waitKind: null,
     runAt: null,
     refundClaim: true,
+    isCancelled: false,
     progress: 0,
     message: null,
     ...overrides,
