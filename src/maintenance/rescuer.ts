@@ -4,7 +4,13 @@ import { createLoopService, type Service, sleepUnlessAborted } from '../base/ser
 import type { Database } from '../db/database.ts';
 import type { EventBus } from '../observe/events.ts';
 import { admitWithin } from '../queue/admit-runs.ts';
-import { findLapsedLeases, type LapsedLease, rescueRuns } from '../queue/rescue-runs.ts';
+import {
+  expireForeignLeases,
+  findLapsedLeases,
+  type LapsedLease,
+  loadBeats,
+  rescueRuns,
+} from '../queue/rescue-runs.ts';
 
 export interface RescuerOptions {
   db: Database;
@@ -27,16 +33,25 @@ const batch = 500;
 export function createRescuer(options: RescuerOptions): Service {
   const { db, clock, events } = options;
   /** When this observer first saw each node's counter at its present value, by its own monotonic clock. */
-  const seen = new Map<string, { beat: number | null; since: number }>();
+  let seen = new Map<string, { beat: number; since: number }>();
+
+  /** All nodes at all times: a lease that lapses finds its node's silence already measured. */
+  async function watchBeats(): Promise<void> {
+    const now = new Map<string, { beat: number; since: number }>();
+    for (const [node, beat] of await loadBeats(db)) {
+      const known = seen.get(node);
+      now.set(node, known?.beat === beat ? known : { beat, since: clock.monotonic() });
+    }
+    seen = now;
+  }
 
   function isDead(lease: LapsedLease): boolean {
     if (lease.node === options.node) return !options.holds(lease.runId);
     if (options.isAlone || lease.nodeStopped || lease.node === null) return true;
     const known = seen.get(lease.node);
-    if (known === undefined || known.beat !== lease.nodeBeat) {
-      seen.set(lease.node, { beat: lease.nodeBeat, since: clock.monotonic() });
-      return false;
-    }
+    // A node without a row was pruned long ago; one that has come or beaten since the last look is alive.
+    if (lease.nodeBeat === null) return true;
+    if (known?.beat !== lease.nodeBeat) return false;
     return clock.monotonic() - known.since >= options.leaseMs;
   }
 
@@ -68,7 +83,9 @@ export function createRescuer(options: RescuerOptions): Service {
   return createLoopService({
     name: 'rescuer',
     async loop(signal) {
+      if (options.isAlone) await expireForeignLeases(db, options.node);
       while (!signal.aborted) {
+        if (!options.isAlone) await watchBeats();
         await rescueDead();
         await sleepUnlessAborted(options.everyMs, signal);
       }

@@ -40,7 +40,7 @@ export interface CommittedDue {
 
 // One statement is one transaction: a cursor never moves without its runs. moved is the gate of everything else, so
 // whoever loses the compare-and-set writes nothing. A schedule's slot is taken in passing where it is free and the run
-// needs no other; the upsert also makes the slot on the schedule's first fire.
+// needs no other, by the first of several runs; the upsert also makes the slot on the schedule's first fire.
 const commit = statement(
   'commit_due',
   `with moved as (
@@ -60,19 +60,20 @@ const commit = statement(
     returning s.tenant, s.id
   ), r as (
     ${runInsert}
-    where (u.tenant, u.schedule) in (select tenant, id from moved)
+    where ((u.tenant, u.schedule) in (select tenant, id from moved)) is true
     on conflict do nothing
     returning id
   ), taken as (
     insert into cronwright.slots (tenant, key, n, run_id, retired)
-    select u.tenant, u.limits, 1, u.id, false
+    select distinct on (u.tenant, u.limits) u.tenant, u.limits, 1::int4, u.id, false
     from unnest($1::uuid[], $2::text[], $19::text[], $5::text[]) as u(id, tenant, limits, schedule)
-    where u.limits = 'schedule:' || u.schedule and u.id in (select id from r)
+    where u.limits = 'schedule:' || u.schedule and (u.id in (select id from r)) is true
+    order by u.tenant, u.limits, u.id
     on conflict (tenant, key, n) do update set run_id = excluded.run_id where slots.run_id is null
     returning run_id
   ), q as (
     ${queueInsert.replace("split_part(u.limits, e'\\n', 1)", "case when u.id in (select run_id from taken) then null else split_part(u.limits, e'\\n', 1) end")}
-    where u.id in (select id from r)
+    where (u.id in (select id from r)) is true
     returning run_id
   ), o as (
     insert into cronwright.occurrences (id, tenant, schedule, outcome, first_at, last_at, count, reason, recorded_at)
@@ -80,7 +81,7 @@ const commit = statement(
       coalesce($20::timestamptz, now())
     from unnest($30::uuid[], $31::text[], $32::text[], $33::text[], $34::timestamptz[], $35::timestamptz[], $36::int8[],
       $37::text[]) as o(id, tenant, schedule, outcome, first_at, last_at, count, reason)
-    where (o.tenant, o.schedule) in (select tenant, id from moved)
+    where ((o.tenant, o.schedule) in (select tenant, id from moved)) is true
     on conflict do nothing
   )
   select tenant, id, null::uuid as run_id from moved

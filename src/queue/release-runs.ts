@@ -13,7 +13,7 @@ export interface RunRelease extends FencedWrite {
   progress: number;
   message: string | null;
   /** The worker has obeyed the cancel already: it is no reason to come back before `runAt`. */
-  isCancelled: boolean;
+  isCancelled?: boolean;
 }
 
 // A released run keeps its slots: a limit of 1 is mutual exclusion for the whole run, waits included. A request that came
@@ -49,7 +49,7 @@ export async function releaseRuns(
     releases.map((one) => one.refundClaim),
     releases.map((one) => one.progress),
     releases.map((one) => one.message),
-    releases.map((one) => one.isCancelled),
+    releases.map((one) => one.isCancelled ?? false),
   ]);
   return new Set(rows.map((row) => row.run_id));
 }

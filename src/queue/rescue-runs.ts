@@ -39,6 +39,26 @@ export async function findLapsedLeases(db: Queryable, limit: number, now: Date |
   }));
 }
 
+const beats = statement('list_beating_nodes', 'select id, beat from cronwright.nodes where stopped_at is null');
+
+/** The heartbeat counters of all nodes that have not said good-bye. */
+export async function loadBeats(db: Queryable): Promise<Map<string, number>> {
+  const { rows } = await db.query<{ id: string; beat: number }>(beats);
+  return new Map(rows.map((row) => [row.id, row.beat]));
+}
+
+const expire = statement(
+  'expire_foreign_leases',
+  `update cronwright.queue set lease_until = coalesce($2::timestamptz, now()) - interval '1 second'
+  where state = 'running' and node is distinct from $1 and lease_until >= coalesce($2::timestamptz, now())`,
+  { idempotent: true },
+);
+
+/** Ends the leases of all other nodes: for one that knows itself alone with the database. */
+export async function expireForeignLeases(db: Queryable, node: string, now: Date | null = null): Promise<void> {
+  await db.query(expire, [node, now]);
+}
+
 export interface RescuedRuns {
   rescued: string[];
   deadLettered: string[];
@@ -77,6 +97,11 @@ const rescue = statement(
     delete from cronwright.queue q
     where q.run_id = any(array(select run_id from f where claims >= $5::int4 and not progressed))
     returning q.run_id
+  ), steps as (
+    update cronwright.step_runs s
+    set state = 'failed', finished_at = coalesce($4::timestamptz, now()), retry_at = null,
+      error = jsonb_build_object('name', 'Interrupted', 'class', 'fatal', 'message', 'its worker died while it ran')
+    where s.run_id = any(array(select run_id from f where claims >= $5::int4 and not progressed)) and s.state = 'running'
   ), freed as (
     update cronwright.slots set run_id = null
     where run_id = any(array(select run_id from f where claims >= $5::int4 and not progressed))

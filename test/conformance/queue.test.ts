@@ -96,7 +96,6 @@ function release(run: ClaimedRun, overrides: Partial<RunRelease> = {}): RunRelea
     waitKind: null,
     runAt: null,
     refundClaim: true,
-    isCancelled: false,
     progress: 0,
     message: null,
     ...overrides,
