@@ -41,6 +41,8 @@ export interface CommittedDue {
 // One statement is one transaction: a cursor never moves without its runs. moved is the gate of everything else, so
 // whoever loses the compare-and-set writes nothing. A schedule's slot is taken in passing where it is free and the run
 // needs no other, by the first of several runs; the upsert also makes the slot on the schedule's first fire.
+// `is true` makes each `in` a look-up in a hash table: as a join it is one of every row with every row, wherever the planner
+// expects few.
 const commit = statement(
   'commit_due',
   `with moved as (

@@ -20,15 +20,25 @@ export interface StepRecord {
   rateLimitedMs: number;
 }
 
+// One look-up a run: without statistics, `run_id = any(…)` is taken for most of the table and all of it is read. `offset 0`
+// keeps the planner from turning it back into that.
 const loadSteps_ = statement(
   'load_step_runs',
-  `select run_id, step, item, state, attempts, retries, output, error, started_at, finished_at, retry_at, rate_limited_ms
-  from cronwright.step_runs where run_id = any($1::uuid[])`,
+  `select s.*
+  from unnest($1::uuid[]) as u(id)
+  cross join lateral (
+    select run_id, step, item, state, attempts, retries, output, error, started_at, finished_at, retry_at, rate_limited_ms
+    from cronwright.step_runs where run_id = u.id
+    offset 0
+  ) s`,
 );
 
 const lastSeq = statement(
   'load_last_seq',
-  'select run_id, max(seq) as seq from cronwright.history where run_id = any($1::uuid[]) group by run_id',
+  `select u.id as run_id, h.seq
+  from unnest($1::uuid[]) as u(id)
+  cross join lateral (select max(seq) as seq from cronwright.history where run_id = u.id) h
+  where h.seq is not null`,
 );
 
 export async function loadSteps(db: Queryable, ids: readonly string[]): Promise<Map<string, StepRecord[]>> {

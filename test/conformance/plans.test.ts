@@ -1,0 +1,322 @@
+// No hot statement may tip over into a plan that reads more than its batch, whatever the planner believes of the tables.
+import { uuidv7 } from 'uuidv7';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Database, type Queryable, type Statement, statement } from '../../src/db/database.ts';
+import { createNewRun, type NewRun } from '../../src/domain/new-run.ts';
+import { admitWithin } from '../../src/queue/admit-runs.ts';
+import { beatNode } from '../../src/queue/beat-node.ts';
+import { type ClaimedRun, claimRuns } from '../../src/queue/claim-runs.ts';
+import { commitDue } from '../../src/queue/commit-due.ts';
+import { enqueueRuns } from '../../src/queue/enqueue-runs.ts';
+import type { FencedWrite } from '../../src/queue/fenced-write.ts';
+import { findDueSchedules } from '../../src/queue/find-due-schedules.ts';
+import { finishRuns, type RunFinish } from '../../src/queue/finish-runs.ts';
+import { loadLastSeq, loadSteps } from '../../src/queue/load-runs.ts';
+import { registerNode } from '../../src/queue/register-node.ts';
+import { writeSchedules } from '../../src/queue/register-schedules.ts';
+import { type RunRelease, releaseRuns } from '../../src/queue/release-runs.ts';
+import { setLimits } from '../../src/queue/set-limits.ts';
+import { wakeRuns } from '../../src/queue/wake-runs.ts';
+import { writeCheckpoints } from '../../src/queue/write-checkpoints.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { sql, testPipeline, testSchedule } from '../support/http-world.ts';
+
+const batch = 200;
+const rows = 20_000;
+const node = uuidv7();
+const at = new Date('2026-03-01T12:00:00Z');
+const pipeline = testPipeline('build');
+const limited = testPipeline('limited', { concurrency: { limit: batch } });
+const tables = ['queue', 'runs', 'slots', 'step_runs', 'history', 'schedules', 'occurrences', 'nodes'];
+
+/** How the planner came to know what it knows of the tables before they were filled. */
+const knowledge = [
+  { name: 'nothing', analyzeAt: 0 },
+  { name: 'that they are tiny', analyzeAt: 5 },
+];
+
+describe.each(knowledge)('plans of the hot statements where statistics say $name', ({ analyzeAt }) => {
+  let test: TestDatabase;
+  let db: Database;
+  let looked: Look[];
+  let explaining: Queryable;
+
+  beforeAll(async () => {
+    test = await createTestDatabase('postgres');
+    db = test.db;
+    explaining = { query: (one, params) => explain(db, one, params ?? [], looked) };
+    for (const table of tables) await sql(db, `alter table cronwright.${table} set (autovacuum_enabled = false)`);
+    await registerNode(db, {
+      id: node,
+      name: 'n',
+      version: '0',
+      workers: 4,
+      inFlight: 500,
+      queues: null,
+      configHash: '',
+    });
+    await fill(db, analyzeAt);
+    if (analyzeAt > 0) for (const table of tables) await sql(db, `analyze cronwright.${table}`);
+    await fill(db, rows);
+  }, 120_000);
+  afterAll(() => test.close());
+
+  async function expectModest(work: (db: Queryable) => Promise<unknown>): Promise<void> {
+    looked = [];
+    await work(explaining);
+    expect(looked.length).toBeGreaterThan(0);
+    for (const look of looked) expect(look.most, `${look.operation}: ${look.where}`).toBeLessThanOrEqual(10 * batch);
+  }
+
+  const claim = async (from: Queryable = db): Promise<ClaimedRun[]> => {
+    const claimed = await claimRuns(from, {
+      queues: ['default'],
+      weight: 'light',
+      limit: batch,
+      node,
+      leaseMs: 30_000,
+    });
+    expect(claimed).toHaveLength(batch);
+    return claimed;
+  };
+
+  it('claims a batch', () => expectModest(claim));
+
+  it('enqueues a batch', () => expectModest((tx) => enqueueRuns(tx, newRuns(batch))));
+
+  it('writes checkpoints of a batch', async () => {
+    const claimed = await claim();
+    await expectModest((tx) => writeCheckpoints(tx, claimed.map(writeOf), node, at));
+  });
+
+  it('finishes a batch', async () => {
+    const claimed = await claim();
+    await expectModest((tx) =>
+      finishRuns(
+        tx,
+        claimed.map((run) => finishOf(run, false)),
+        node,
+        at,
+      ),
+    );
+  });
+
+  it('finishes a batch that holds slots, and admits as many', async () => {
+    const keys = [{ tenant: 'default', key: 'pipeline:limited' }];
+    await expectModest((tx) => admitWithin(tx, keys));
+    const claimed = await claimRuns(db, { queues: ['narrow'], weight: 'light', limit: batch, node, leaseMs: 30_000 });
+    expect(claimed).toHaveLength(batch);
+    await expectModest((tx) =>
+      finishRuns(
+        tx,
+        claimed.map((run) => finishOf(run, true)),
+        node,
+        at,
+      ),
+    );
+    await expectModest((tx) => admitWithin(tx, keys));
+  });
+
+  it('releases a batch', async () => {
+    const claimed = await claim();
+    const back: Omit<RunRelease, keyof FencedWrite> = {
+      state: 'waiting',
+      waitKind: 'timer',
+      runAt: at,
+      refundClaim: true,
+      progress: 0,
+      message: null,
+      isCancelled: false,
+    };
+    await expectModest((tx) =>
+      releaseRuns(
+        tx,
+        claimed.map((run) => ({ ...writeOf(run), ...back })),
+        node,
+        at,
+      ),
+    );
+  });
+
+  it('beats for the runs of a node', async () => {
+    const claimed = await claim();
+    const leases = claimed.map(({ runId, token }) => ({
+      runId,
+      token,
+      step: 'a',
+      progress: 1,
+      message: 'm',
+      progressAt: at,
+    }));
+    await expectModest((tx) => beatNode(tx, { node, leases, leaseMs: 30_000 }));
+  });
+
+  it('wakes a batch whose time has come', () =>
+    expectModest(async (tx) => expect(await wakeRuns(tx, { limit: batch, node, now: later })).toHaveLength(batch)));
+
+  it('reads the checkpoints of runs that go on', async () => {
+    const ids = (await claim()).map((run) => run.runId);
+    await expectModest((tx) => Promise.all([loadSteps(tx, ids), loadLastSeq(tx, ids)]));
+  });
+
+  it('finds due schedules and commits them', async () => {
+    let due: Awaited<ReturnType<typeof findDueSchedules>> = [];
+    await expectModest(async (tx) => {
+      due = await findDueSchedules(tx, batch, later);
+    });
+    expect(due).toHaveLength(batch);
+    const runs = due.map(({ id }) => scheduledRun(id));
+    const moves = due.map(({ tenant, id, version }, i) => ({
+      tenant,
+      schedule: id,
+      version,
+      cursorAt: at,
+      nextAt: new Date(later.getTime() + 60_000),
+      clearPause: false,
+      lastRunId: runs[i]?.id ?? null,
+      lastNominalAt: at,
+      error: null,
+    }));
+    await expectModest(async (tx) => {
+      expect((await commitDue(tx, { moves, runs, ranges: [] }, later)).enqueued.size).toBe(batch);
+    });
+  });
+});
+
+const later = new Date('2026-03-01T13:00:00Z');
+
+interface Look {
+  operation: string;
+  /** The most rows that one node of the plan went through, all its loops together. */
+  most: number;
+  where: string;
+}
+
+interface PlanNode {
+  'Node Type': string;
+  'Relation Name'?: string;
+  'Index Name'?: string;
+  'Actual Rows': number;
+  'Actual Loops': number;
+  'Rows Removed by Filter'?: number;
+  'Rows Removed by Join Filter'?: number;
+  'Rows Removed by Index Recheck'?: number;
+  Plans?: PlanNode[];
+}
+
+class Undo extends Error {}
+
+/** Looks at how the statement runs, undoes it, and runs it. */
+async function explain<Row>(db: Database, one: Statement, params: readonly unknown[], looked: Look[]) {
+  const text = `explain (analyze, timing off, format json) ${one.text}`;
+  await db
+    .transaction(async (tx) => {
+      const { rows: answer } = await tx.query<{ 'QUERY PLAN': { Plan: PlanNode }[] }>(
+        statement('explain', text, { prepare: false }),
+        params,
+      );
+      const plan = answer[0]?.['QUERY PLAN'][0]?.Plan;
+      if (plan) looked.push({ operation: one.name, ...worstOf(plan) });
+      throw new Undo();
+    })
+    .catch((error: unknown) => {
+      if (!(error instanceof Undo)) throw error;
+    });
+  return db.query<Row>(one, params);
+}
+
+function worstOf(plan: PlanNode): Omit<Look, 'operation'> {
+  const passed =
+    plan['Actual Rows'] +
+    (plan['Rows Removed by Filter'] ?? 0) +
+    (plan['Rows Removed by Join Filter'] ?? 0) +
+    (plan['Rows Removed by Index Recheck'] ?? 0);
+  const where = [plan['Node Type'], plan['Relation Name'], plan['Index Name']].filter(Boolean).join(' ');
+  const own = { most: passed * plan['Actual Loops'], where };
+  return (plan.Plans ?? []).map(worstOf).reduce((worst, one) => (one.most > worst.most ? one : worst), own);
+}
+
+/** Ready, blocked, delayed and finished runs, and schedules: `count` of most. */
+async function fill(db: Database, count: number): Promise<void> {
+  for (let left = count; left > 0; left -= 2_000) {
+    const some = Math.min(left, 2_000);
+    await enqueueRuns(db, newRuns(some));
+    await enqueueRuns(
+      db,
+      newRuns(some).map((run) => ({ ...run, runAt: at })),
+      new Date(at.getTime() - 1),
+    );
+    await writeSchedules(
+      db,
+      Array.from({ length: some }, (_, i) => dueSchedule(`${count}_${left}_${i}`)),
+      at,
+    );
+  }
+  await setLimits(db, [{ tenant: 'default', key: 'pipeline:limited', limit: batch }]);
+  const blocked = Array.from({ length: count / 5 }, () => createNewRun(limited, 'light', { origin: 'api' }));
+  await enqueueRuns(
+    db,
+    blocked.map((run) => ({ ...run, queue: 'narrow' })),
+  );
+  await sql(
+    db,
+    `insert into cronwright.step_runs (run_id, step, item, tenant, state, attempts, retries, token, rate_limited_ms)
+    select id, 'old', -1, tenant, 'completed', 1, 0, 1, 0 from cronwright.runs on conflict do nothing`,
+  );
+  await sql(
+    db,
+    `insert into cronwright.history (run_id, seq, tenant, at, transitions)
+    select id, 2, tenant, created_at, '[]' from cronwright.runs on conflict do nothing`,
+  );
+}
+
+function newRuns(count: number): NewRun[] {
+  return Array.from({ length: count }, () => createNewRun(pipeline, 'light', { origin: 'api' }));
+}
+
+function dueSchedule(name: string) {
+  return {
+    definition: testSchedule('build', `s${name}`),
+    cursorAt: at,
+    nextAt: new Date(at.getTime() + 1),
+    error: null,
+  };
+}
+
+function scheduledRun(id: string): NewRun {
+  return createNewRun(pipeline, 'light', { origin: 'schedule', schedule: { id, nominalAt: at, exclusive: true } });
+}
+
+function writeOf(run: ClaimedRun): FencedWrite {
+  const step = {
+    step: 'fetch',
+    item: -1,
+    state: 'completed',
+    attempts: 1,
+    retries: 0,
+    output: { done: 1 },
+    error: null,
+    startedAt: at,
+    finishedAt: at,
+    retryAt: null,
+    rateLimitedMs: 0,
+  } as const;
+  const transitions = [{ event: 'step.completed', at: at.getTime() }];
+  return { runId: run.runId, tenant: run.tenant, token: run.token, steps: [step], transitions, seq: 9 };
+}
+
+function finishOf(run: ClaimedRun, holdsSlots: boolean): RunFinish {
+  return {
+    ...writeOf(run),
+    state: 'completed',
+    error: null,
+    startedAt: at,
+    finishedAt: at,
+    attempt: 1,
+    claims: run.token,
+    failedItems: 0,
+    progress: 100,
+    message: null,
+    limited: holdsSlots,
+  };
+}
