@@ -36,7 +36,10 @@ function requireContentType(incoming: IncomingMessage, expected: string): void {
 
 async function readText(incoming: IncomingMessage, limit: number): Promise<string> {
   const announced = Number(incoming.headers['content-length'] ?? 0);
-  if (announced > limit) throw tooLarge(limit);
+  if (announced > limit) {
+    await passOver(incoming);
+    throw tooLarge(limit);
+  }
   const bytes = await readBytes(incoming, limit);
   if (!isUtf8(bytes)) throw new CronwrightError('invalid_input', 'the body is not UTF-8');
   return bytes.toString();
@@ -48,16 +51,50 @@ function readBytes(incoming: IncomingMessage, limit: number): Promise<Buffer> {
     const chunks: Buffer[] = [];
     let size = 0;
     incoming.on('data', (chunk: Buffer) => {
+      const isFirstTooMany = size <= limit && size + chunk.byteLength > limit;
       size += chunk.byteLength;
-      if (size > limit) reject(tooLarge(limit));
-      else chunks.push(chunk);
+      if (size <= limit) chunks.push(chunk);
+      else if (isFirstTooMany) void passOver(incoming).then(() => reject(tooLarge(limit)));
     });
     incoming.on('end', () => {
+      if (size > limit) return;
       const [first] = chunks;
       resolve(chunks.length === 1 && first ? first : Buffer.concat(chunks));
     });
     incoming.on('error', reject);
-    incoming.on('close', () => reject(new CronwrightError('invalid_input', 'the body ended before its end')));
+    incoming.on('close', () => {
+      if (size <= limit) reject(new CronwrightError('invalid_input', 'the body ended before its end'));
+    });
+  });
+}
+
+const passOverBytes = 67_108_864;
+const passOverMs = 5_000;
+const idleMs = 500;
+
+/**
+ * Reads on without keeping anything: who is still sending when the connection closes meets a reset instead of the answer.
+ * Who sends without end, or stops sending, is not waited for.
+ */
+function passOver(incoming: IncomingMessage): Promise<void> {
+  return new Promise((resolve) => {
+    let size = 0;
+    const whole = setTimeout(end, passOverMs);
+    const idle = setTimeout(end, idleMs);
+    function onData(chunk: Buffer): void {
+      size += chunk.byteLength;
+      idle.refresh();
+      if (size > passOverBytes) end();
+    }
+    function end(): void {
+      clearTimeout(whole);
+      clearTimeout(idle);
+      incoming.off('data', onData);
+      for (const name of ['end', 'close', 'error']) incoming.off(name, end);
+      resolve();
+    }
+    for (const name of ['end', 'close', 'error']) incoming.once(name, end);
+    incoming.on('data', onData);
   });
 }
 
