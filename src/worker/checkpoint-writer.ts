@@ -1,5 +1,6 @@
 // Group commit: outcomes of all runs of a node are written together, as soon as one of two connections is free.
 import type { Queryable } from '../db/database.ts';
+import { sqlState } from '../db/retries.ts';
 import type { FencedWrite } from '../queue/fenced-write.ts';
 import { finishRuns, type RunFinish } from '../queue/finish-runs.ts';
 import { type RunRelease, releaseRuns } from '../queue/release-runs.ts';
@@ -21,6 +22,11 @@ export interface CheckpointWriterOptions {
 }
 
 const maxBatch = 500;
+
+/** Whether the database has refused the data itself (22, 23, 54): sending it again is of no use. */
+export function isRefused(error: unknown): boolean {
+  return /^(22|23|54)/.test(sqlState(error) ?? '');
+}
 
 interface Waiting<Write> {
   write: Write;
@@ -80,21 +86,31 @@ function createLine<Write extends FencedWrite>(
   flushBatch: (db: Queryable, writes: readonly Write[]) => Promise<Set<string>>,
 ): Line<Write> {
   let waiting: Waiting<Write>[] = [];
+
+  async function settle(db: Queryable, batch: readonly Waiting<Write>[]): Promise<void> {
+    try {
+      const accepted = await flushBatch(
+        db,
+        batch.map((one) => one.write),
+      );
+      for (const one of batch) one.resolve(accepted.has(one.write.runId));
+    } catch (error) {
+      if (batch.length === 1 || !isRefused(error)) {
+        for (const one of batch) one.reject(error);
+        return;
+      }
+      // What the database will not store is one run's, and must not hold up the others.
+      for (const one of batch) await settle(db, [one]);
+    }
+  }
+
   return {
     add: (write) => new Promise((resolve, reject) => waiting.push({ write, resolve, reject })),
     length: () => waiting.length,
     async flush(db) {
       const batch = waiting.slice(0, maxBatch);
       waiting = waiting.slice(maxBatch);
-      try {
-        const accepted = await flushBatch(
-          db,
-          batch.map((one) => one.write),
-        );
-        for (const one of batch) one.resolve(accepted.has(one.write.runId));
-      } catch (error) {
-        for (const one of batch) one.reject(error);
-      }
+      await settle(db, batch);
     },
   };
 }

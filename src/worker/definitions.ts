@@ -1,13 +1,20 @@
 // The compiled pipelines of this node, by version: the ones in force, and older ones that runs still need.
 import type { Queryable } from '../db/database.ts';
+import { errorMessage } from '../domain/errors.ts';
+import type { Pipeline } from '../domain/pipeline.ts';
 import type { PipelineCatalog } from '../domain/pipeline-catalog.ts';
 import type { Registry } from '../steps/registry.ts';
 import { loadPipelineVersion } from '../store/pipelines.ts';
 import { type CompiledPipeline, compilePipeline } from './compiled-pipeline.ts';
 
 export interface Definitions {
-  /** Undefined where the version is stored nowhere. */
+  /** Undefined where the version is stored nowhere. Rejects with InvalidDefinition where it does not fit this node's plugins. */
   get(tenant: string, pipeline: string, version: string): Promise<CompiledPipeline | undefined>;
+}
+
+/** An old version names what the plugins of today do not have. */
+export class InvalidDefinition extends Error {
+  override readonly name = 'InvalidDefinition';
 }
 
 const maxKept = 2_000;
@@ -28,9 +35,18 @@ export function createDefinitions(options: {
         current?.version === version ? current : await loadPipelineVersion(options.db, tenant, pipeline, version);
       if (!definition) return undefined;
       if (compiled.size >= maxKept) compiled.clear();
-      const made = compilePipeline(definition, options.registry);
+      const made = compile(definition, options.registry);
       compiled.set(key, made);
       return made;
     },
   };
+}
+
+function compile(pipeline: Pipeline, registry: Registry): CompiledPipeline {
+  try {
+    return compilePipeline(pipeline, registry);
+  } catch (error) {
+    const which = `version ${pipeline.version} of pipeline ${pipeline.id}`;
+    throw new InvalidDefinition(`${which} cannot be run by this node: ${errorMessage(error)}`, { cause: error });
+  }
 }

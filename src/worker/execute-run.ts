@@ -37,7 +37,7 @@ export async function executeRun(run: LiveRun, deps: ExecuteDeps): Promise<void>
     }
   } finally {
     clearTimeout(watch);
-    deps.logs.forget(run.claimed.runId);
+    deps.logs.forget(run.claimed);
   }
 }
 
@@ -144,7 +144,7 @@ async function finishRun(run: LiveRun, end: Verdict & { kind: 'finish' }, deps: 
   if (error !== undefined) ended.reason = error;
   if (run.cancelledBy?.actor) ended.actor = run.cancelledBy.actor;
   noteTransition(run, ended, deps.clock);
-  await deps.logs.flush(claimed.runId);
+  await deps.logs.flush(claimed);
   const finishedAt = new Date(deps.clock.now());
   const isOurs = await flushFinish(
     run,
@@ -219,7 +219,7 @@ async function releaseAs(
   release: Omit<Parameters<typeof flushRelease>[1], 'progress' | 'message' | 'isCancelled'>,
   deps: ExecuteDeps,
 ): Promise<void> {
-  await deps.logs.flush(run.claimed.runId);
+  await deps.logs.flush(run.claimed);
   const { progress, message } = run;
   // A cancel that is being obeyed is no news: what is left is the clean-up, and it may wait.
   const isCancelled = run.cancelledBy !== undefined;

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Queryable, statement } from '../db/database.ts';
 import type { RunFinish } from '../queue/finish-runs.ts';
 import type { RunRelease } from '../queue/release-runs.ts';
+import { isRefused } from './checkpoint-writer.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { abortRun, hasUnwrittenOutcome, type LiveRun, takeUnwritten } from './live-run.ts';
 
@@ -69,6 +70,8 @@ async function persist(run: LiveRun, deps: ExecuteDeps, write: () => Promise<boo
       return accepted;
     } catch (error) {
       if (run.abortedBy === 'lease_lost') return false;
+      // The run is taken up again when its lease has lapsed, and ends as a dead letter where that does not help.
+      if (isRefused(error)) throw error;
       deps.events.emit('service.crashed', { service: 'checkpoint-writer', error: String(error) });
       await sleep(retryAfterMs);
     }

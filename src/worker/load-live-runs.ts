@@ -2,8 +2,8 @@
 import type { Queryable } from '../db/database.ts';
 import type { ClaimedRun } from '../queue/claim-runs.ts';
 import { loadLastSeq, loadSteps, type StepRecord } from '../queue/load-runs.ts';
-import { compilePipeline } from './compiled-pipeline.ts';
-import type { Definitions } from './definitions.ts';
+import { type CompiledPipeline, compilePipeline } from './compiled-pipeline.ts';
+import { type Definitions, InvalidDefinition } from './definitions.ts';
 import { createLiveRun, itemProgress, type LiveRun, stepProgress } from './live-run.ts';
 
 export async function loadLiveRuns(
@@ -25,9 +25,11 @@ export async function loadLiveRuns(
   for (const one of claimed) {
     const { record } = one;
     if (!record) continue;
-    const compiled = await deps.definitions.get(one.tenant, one.pipeline, one.pipelineVersion);
+    const compiled = await definitionOf(one, deps.definitions);
     const prior = { steps: steps.get(one.runId) ?? [], seq: seqs.get(one.runId) ?? 1 };
-    const run = createLiveRun(one, record, compiled ?? missingDefinition(one), prior, deps.apiUrl());
+    const isInvalid = compiled instanceof InvalidDefinition;
+    const run = createLiveRun(one, record, isInvalid ? missingDefinition(one) : compiled, prior, deps.apiUrl());
+    if (isInvalid) failDefinition(run, compiled);
     if (prior.steps.length > 0 && !deps.hasWorkspace(record.id, record.parentId)) reopenLostSteps(run);
     failInterruptedSteps(run, prior.steps);
     runs.push(run);
@@ -75,8 +77,28 @@ function reopenLostSteps(run: LiveRun): void {
   }
 }
 
+/** A version that does not compile is the fault of its runs, and of no other in the batch. */
+async function definitionOf(
+  claimed: ClaimedRun,
+  definitions: Definitions,
+): Promise<CompiledPipeline | InvalidDefinition> {
+  try {
+    const compiled = await definitions.get(claimed.tenant, claimed.pipeline, claimed.pipelineVersion);
+    return compiled ?? missingDefinition(claimed);
+  } catch (error) {
+    if (error instanceof InvalidDefinition) return error;
+    throw error;
+  }
+}
+
+function failDefinition(run: LiveRun, { name, message }: InvalidDefinition): void {
+  const progress = stepProgress(run, 'definition');
+  progress.state = 'failed';
+  progress.error = { name, message, class: 'fatal' };
+}
+
 /** A pipeline of one step whose type does not exist: it fails the run with a reason instead of losing it. */
-function missingDefinition(claimed: ClaimedRun): ReturnType<typeof compilePipeline> {
+function missingDefinition(claimed: ClaimedRun): CompiledPipeline {
   const definition = {
     id: 'definition',
     uses: `${claimed.pipeline}@${claimed.pipelineVersion}`,

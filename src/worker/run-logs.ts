@@ -4,6 +4,8 @@ import type { Service } from '../base/service.ts';
 import type { Queryable } from '../db/database.ts';
 import { appendLogs, type LogChunk, type StoredLogLine } from '../store/append-logs.ts';
 
+import { isRefused } from './checkpoint-writer.ts';
+
 /** Whose log a line belongs to. */
 export interface LogOwner {
   runId: string;
@@ -20,26 +22,27 @@ export interface RunLogs extends Service {
     text: string,
     about?: { step?: string; item?: number; attempt?: number },
   ): void;
-  /** Returns when the run's lines so far are durable, or were given up. */
-  flush(runId: string): Promise<void>;
-  /** The run is over: forgets its numbering. */
-  forget(runId: string): void;
+  /** Returns when the claim's lines so far are durable, or have to wait for a database that is away. */
+  flush(owner: LogOwner): Promise<void>;
+  /** The claim is over: forgets its numbering. */
+  forget(owner: LogOwner): void;
 }
 
 /** Characters of text that may wait for the database before lines are dropped. */
 const maxWaitingCharacters = 16 * 1_048_576;
 const flushEveryMs = 200;
+const retryEveryMs = 1_000;
 const maxLinesPerChunk = 1_000;
 
 interface RunBuffer {
   owner: LogOwner;
   lines: StoredLogLine[];
   seq: number;
-  characters: number;
   /** Characters of all lines so far. */
   total: number;
   isFull: boolean;
   dropped: number;
+  isOver: boolean;
 }
 
 export function createRunLogs(options: {
@@ -53,12 +56,15 @@ export function createRunLogs(options: {
   let waitingCharacters = 0;
   let timer: NodeJS.Timeout | undefined;
   let flushing: Promise<void> = Promise.resolve();
+  /** Chunks that the database has not taken yet. */
+  let unsent: LogChunk[] = [];
+  let isStopped = false;
 
   function append(owner: LogOwner, line: StoredLogLine): void {
-    let buffer = buffers.get(owner.runId);
-    if (!buffer || buffer.owner.token !== owner.token) {
-      buffer = { owner, lines: [], seq: 0, characters: 0, total: 0, isFull: false, dropped: 0 };
-      buffers.set(owner.runId, buffer);
+    let buffer = buffers.get(keyOf(owner));
+    if (!buffer) {
+      buffer = { owner, lines: [], seq: 0, total: 0, isFull: false, dropped: 0, isOver: false };
+      buffers.set(keyOf(owner), buffer);
     }
     buffer.total += line.text.length;
     if (buffer.total > options.maxPerRun) {
@@ -72,7 +78,6 @@ export function createRunLogs(options: {
       return;
     }
     buffer.lines.push(line);
-    buffer.characters += line.text.length;
     waitingCharacters += line.text.length;
     timer ??= setTimeout(flushSoon, flushEveryMs);
   }
@@ -91,9 +96,8 @@ export function createRunLogs(options: {
         buffer.seq += 1;
         chunks.push({ ...buffer.owner, seq: buffer.seq, lines: buffer.lines.slice(from, from + maxLinesPerChunk) });
       }
-      waitingCharacters -= buffer.characters;
       buffer.lines = [];
-      buffer.characters = 0;
+      if (buffer.isOver) buffers.delete(keyOf(buffer.owner));
     }
     return chunks;
   }
@@ -101,13 +105,18 @@ export function createRunLogs(options: {
   function flushAll(): Promise<void> {
     // One after the other, so that a chunk is never overtaken by the next.
     flushing = flushing.then(async () => {
-      const chunks = takeChunks();
+      const chunks = [...unsent, ...takeChunks()];
       if (chunks.length === 0) return;
       try {
         await appendLogs(options.db, chunks);
+        unsent = [];
       } catch (error) {
         options.onError(error);
+        // The bound on what waits holds for these too. What the database will not store is given up.
+        unsent = isRefused(error) ? [] : chunks;
+        if (unsent.length > 0 && !isStopped) timer ??= setTimeout(flushSoon, retryEveryMs);
       }
+      waitingCharacters = [...unsent, ...buffers.values()].reduce((sum, { lines }) => sum + charactersOf(lines), 0);
     });
     return flushing;
   }
@@ -118,22 +127,33 @@ export function createRunLogs(options: {
     say(owner, level, text, about = {}) {
       append(owner, { at: Math.round(options.clock.now()), level, stream: 'log', step: null, text, ...about });
     },
-    async flush(runId) {
-      const buffer = buffers.get(runId);
+    async flush(owner) {
+      const buffer = buffers.get(keyOf(owner));
       if (buffer && (buffer.lines.length > 0 || buffer.dropped > 0)) await flushAll();
       else if (buffer) await flushing;
     },
-    forget(runId) {
-      const buffer = buffers.get(runId);
-      if (buffer && buffer.lines.length === 0) buffers.delete(runId);
+    forget(owner) {
+      const buffer = buffers.get(keyOf(owner));
+      if (!buffer) return;
+      buffer.isOver = true;
+      if (buffer.lines.length === 0 && buffer.dropped === 0) buffers.delete(keyOf(owner));
     },
     async start() {},
     async stop() {
+      isStopped = true;
       clearTimeout(timer);
       timer = undefined;
       await flushAll();
     },
   };
+}
+
+function keyOf(owner: LogOwner): string {
+  return `${owner.runId}/${owner.token}`;
+}
+
+function charactersOf(lines: readonly StoredLogLine[]): number {
+  return lines.reduce((sum, line) => sum + line.text.length, 0);
 }
 
 function fullLine(max: number, clock: Clock): StoredLogLine {

@@ -2,6 +2,9 @@
 import type { Scope } from '../domain/expressions/scope.ts';
 import type { Template } from '../domain/expressions/template.ts';
 import type { StoredError } from '../domain/outcome.ts';
+import { toStoredError } from '../steps/classify-error.ts';
+import { SecretMask } from '../steps/secret-mask.ts';
+import type { Secrets } from '../store/secrets.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import type { LiveRun } from './live-run.ts';
@@ -22,8 +25,9 @@ export async function evaluateInput(
   const names = input.secrets.length + env.secrets.length === 0 ? noSecrets : [...env.secrets, ...input.secrets];
   const secrets: Record<string, string> = {};
   for (const name of names) {
-    const value = await deps.secrets.get(name);
+    const value = await findSecret(deps.secrets, name);
     if (value === undefined) return missingSecret(step, name);
+    if (typeof value !== 'string') return { ok: false, error: value };
     secrets[name] = value;
   }
   let scope: Scope = names.length === 0 ? run.scope : { ...run.scope, secrets };
@@ -36,6 +40,16 @@ export async function evaluateInput(
   const value = evaluate(input, scope);
   if (!value.ok) return value;
   return { ok: true, value: value.value, env: variables, secrets: Object.values(secrets) };
+}
+
+/** The source of a secret (a file, say) may fail: that is the step's error, and a retry may help. */
+async function findSecret(secrets: Secrets, name: string): Promise<string | StoredError | undefined> {
+  try {
+    return await secrets.get(name);
+  } catch (error) {
+    const stored = toStoredError(error, new SecretMask([]));
+    return { ...stored, message: `secrets.${name}: ${stored.message}` };
+  }
 }
 
 function evaluate(template: Template, scope: Scope): { ok: true; value: unknown } | { ok: false; error: StoredError } {

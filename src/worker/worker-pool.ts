@@ -2,6 +2,7 @@
 import { createLoopService, type Service } from '../base/service.ts';
 import { createWakeUp } from '../base/wake-up.ts';
 import { type ClaimedRun, claimRuns } from '../queue/claim-runs.ts';
+import { returnClaims } from '../queue/return-claims.ts';
 import type { AbortReason } from '../steps/api.ts';
 import type { Definitions } from './definitions.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
@@ -87,6 +88,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
 
   async function claimBatchOf(weight: Weight, limit: number): Promise<number> {
     const { db, node, leaseMs } = options;
+    const sentAt = options.clock.monotonic();
     const claimed = await claimRuns(db, { queues: options.queues(), weight, limit, node, leaseMs });
     if (claimed.length === 0) return 0;
     active[weight] += claimed.length;
@@ -94,13 +96,28 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     try {
       live = await loadLiveRuns(claimed, options);
     } catch (error) {
-      // Their leases lapse and they are rescued; nothing of them has begun.
       active[weight] -= claimed.length;
+      await giveBack(claimed);
       throw error;
+    }
+    // No heartbeat extends a lease before its run is in the books: after a slow load nothing may begin.
+    if (options.clock.monotonic() - sentAt > (leaseMs * 2) / 3) {
+      active[weight] -= claimed.length;
+      await giveBack(claimed);
+      return claimed.length;
     }
     active[weight] -= claimed.length - live.length;
     for (const run of live) carryOut(run, weight);
     return claimed.length;
+  }
+
+  /** Nothing of them has begun, and the claim counts for nothing. Where even that fails, their leases lapse. */
+  async function giveBack(claimed: readonly ClaimedRun[]): Promise<void> {
+    try {
+      await returnClaims(options.db, claimed);
+    } catch (error) {
+      options.events.emit('service.crashed', { service: 'worker-pool', error: describe(error) });
+    }
   }
 
   function carryOut(run: LiveRun, weight: Weight): void {
@@ -109,7 +126,8 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     executeRun(run, options).then(
       () => letGo(run, weight),
       (error: unknown) => {
-        // A fault of the engine itself: the lease lapses and the run is taken up again.
+        // A fault of the engine itself: the lease lapses and the run is taken up again; what still runs of it ends.
+        abortRun(run, 'lease_lost');
         options.events.emit('service.crashed', { service: `run ${run.claimed.runId}`, error: describe(error) });
         letGo(run, weight);
       },

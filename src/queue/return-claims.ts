@@ -1,0 +1,15 @@
+// Gives claims back that came to nothing before anything of their runs had begun; they count for nothing.
+import { type Queryable, statement } from '../db/database.ts';
+
+const giveBack = statement(
+  'return_claims',
+  `update cronwright.queue q
+  set state = 'pending', node = null, lease_until = null, claims = greatest(q.claims - 1, 0)
+  from unnest($1::uuid[], $2::int8[]) as u(id, token)
+  where q.run_id = u.id and q.token = u.token and q.state = 'running'`,
+  { idempotent: true },
+);
+
+export async function returnClaims(db: Queryable, claims: readonly { runId: string; token: number }[]): Promise<void> {
+  await db.query(giveBack, [claims.map((claim) => claim.runId), claims.map((claim) => claim.token)]);
+}

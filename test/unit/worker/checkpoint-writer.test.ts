@@ -1,0 +1,44 @@
+// The group commit of a node's writers: one run's bad data is its own matter.
+import { describe, expect, it } from 'vitest';
+import type { Queryable } from '../../../src/db/database.ts';
+import type { FencedWrite } from '../../../src/queue/fenced-write.ts';
+import { createCheckpointWriter } from '../../../src/worker/checkpoint-writer.ts';
+
+function write(runId: string): FencedWrite {
+  return { runId, tenant: 'default', token: 1, steps: [], transitions: [], seq: 2 };
+}
+
+function writerOn(refuse: (runs: readonly string[]) => Error | undefined) {
+  const batches: string[][] = [];
+  const db: Queryable = {
+    async query<Row>(_statement: unknown, params: readonly unknown[] = []) {
+      const runs = params[0] as string[];
+      batches.push(runs);
+      const error = refuse(runs);
+      if (error) throw error;
+      return { rows: runs.map((run_id) => ({ run_id })) as Row[], count: runs.length };
+    },
+  };
+  const writer = createCheckpointWriter({ connections: [db], node: 'node', now: () => 0, onFreed: () => {} });
+  return { writer, batches };
+}
+
+describe('the checkpoint writer', () => {
+  it('stores the others where the database refuses the data of one', async () => {
+    const refused = Object.assign(new Error('invalid input syntax for type timestamp'), { code: '22007' });
+    const { writer } = writerOn((runs) => (runs.includes('bad') ? refused : undefined));
+    const answers = await Promise.allSettled(['a', 'bad', 'c'].map((run) => writer.checkpoint(write(run))));
+    expect(answers).toEqual([
+      { status: 'fulfilled', value: true },
+      { status: 'rejected', reason: refused },
+      { status: 'fulfilled', value: true },
+    ]);
+  });
+
+  it('does not ask again for each where the database is away', async () => {
+    const { writer, batches } = writerOn(() => new Error('Connection terminated'));
+    const answers = await Promise.allSettled(['a', 'b'].map((run) => writer.checkpoint(write(run))));
+    expect(answers.map((answer) => answer.status)).toEqual(['rejected', 'rejected']);
+    expect(batches).toEqual([['a', 'b']]);
+  });
+});
