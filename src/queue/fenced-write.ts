@@ -58,7 +58,7 @@ export function fencedStatement(name: string, fence: string, rest: string, resul
       where excluded.state <> 'running' or excluded.token > step_runs.token or excluded.attempts > step_runs.attempts
     ), told as (
       insert into cronwright.history (run_id, seq, tenant, node, at, transitions)
-      select h.run_id, h.seq, h.tenant, $22::uuid, h.at, h.transitions::jsonb
+      select h.run_id, h.seq, h.tenant, $22::uuid, h.at, h.transitions::json
       from unnest($17::uuid[], $18::int4[], $19::text[], $20::timestamptz[], $21::text[])
         as h(run_id, seq, tenant, at, transitions)
       where h.run_id in (select run_id from fenced)

@@ -22,6 +22,8 @@ export interface AttemptHostOptions {
   host: HostSettings;
   /** The run in memory; undefined once it is no longer this node's. */
   run: (runId: string) => LiveRun | undefined;
+  /** The run has files of its own on this node. */
+  onWorkspace: (runId: string) => void;
   /** A named connection of the configuration. */
   connection: (name: string, readOnly: boolean) => Promise<SqlConnection>;
 }
@@ -76,6 +78,7 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
     workspace(attempt) {
       const directory = workspacePath(options.host.dataDir, attempt.runId);
       if (!existsSync(directory)) makeWorkspace(options, attempt, directory);
+      options.onWorkspace(attempt.runId);
       return directory;
     },
   };

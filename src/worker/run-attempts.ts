@@ -89,7 +89,8 @@ async function attemptOnce(
       `this node has no step type ${definition.uses}; is its plugin listed in the configuration?`,
     );
   }
-  const input = await evaluateInput(run, step, item, deps);
+  const evaluated = evaluateInput(run, step, item, deps);
+  const input = evaluated instanceof Promise ? await evaluated : evaluated;
   if (!input.ok) return { kind: 'failed', error: input.error };
   // What may change something outside is on record before it can.
   if (type.effects === 'outside') {

@@ -13,16 +13,28 @@ export type StepInput =
   | { ok: true; value: unknown; env: Readonly<Record<string, string>>; secrets: readonly string[] }
   | { ok: false; error: StoredError };
 
-const noSecrets: readonly string[] = [];
+type Item = { index: number; value: unknown } | undefined;
+type InputDeps = Pick<ExecuteDeps, 'secrets' | 'baseEnv'>;
 
-export async function evaluateInput(
+/** At once where the step names no secret, as most do. */
+export function evaluateInput(
   run: LiveRun,
   step: CompiledStep,
-  item: { index: number; value: unknown } | undefined,
-  deps: Pick<ExecuteDeps, 'secrets' | 'baseEnv'>,
-): Promise<StepInput> {
+  item: Item,
+  deps: InputDeps,
+): StepInput | Promise<StepInput> {
   const { input, env } = step;
-  const names = input.secrets.length + env.secrets.length === 0 ? noSecrets : [...env.secrets, ...input.secrets];
+  if (input.secrets.length + env.secrets.length === 0) return evaluateIn(run.scope, step, item, {}, deps);
+  return evaluateWithSecrets(run, step, item, [...env.secrets, ...input.secrets], deps);
+}
+
+async function evaluateWithSecrets(
+  run: LiveRun,
+  step: CompiledStep,
+  item: Item,
+  names: readonly string[],
+  deps: InputDeps,
+): Promise<StepInput> {
   const secrets: Record<string, string> = {};
   for (const name of names) {
     const value = await findSecret(deps.secrets, name);
@@ -30,7 +42,17 @@ export async function evaluateInput(
     if (typeof value !== 'string') return { ok: false, error: value };
     secrets[name] = value;
   }
-  let scope: Scope = names.length === 0 ? run.scope : { ...run.scope, secrets };
+  return evaluateIn({ ...run.scope, secrets }, step, item, secrets, deps);
+}
+
+function evaluateIn(
+  within: Scope,
+  { input, env }: CompiledStep,
+  item: Item,
+  secrets: Readonly<Record<string, string>>,
+  deps: InputDeps,
+): StepInput {
+  let scope = within;
   const evaluatedEnv = evaluate(env, scope);
   if (!evaluatedEnv.ok) return evaluatedEnv;
   const variables = { ...deps.baseEnv, ...(evaluatedEnv.value as Record<string, string>) };

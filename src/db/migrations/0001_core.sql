@@ -179,14 +179,15 @@ create table if not exists cronwright.step_runs (
   primary key (run_id, step, item)
 );
 
--- One row a run and flush: an array of transitions, the last of which is number seq; dense per run.
+-- One row a run and flush: an array of transitions, the last of which is number seq; dense per run. json, not jsonb: they are
+-- written for every run, read as a whole and never searched, so that taking each apart would be for nothing.
 create table if not exists cronwright.history (
   run_id uuid not null,
   seq int4 not null,
   tenant text not null,
   node uuid,
   at timestamptz not null,
-  transitions jsonb not null,
+  transitions json not null,
   primary key (run_id, seq)
 );
 
