@@ -29,6 +29,7 @@ import type { ExecuteDeps } from '../worker/execute-deps.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import { createLazyStarts } from '../worker/lazy-starts.ts';
 import { createRunLogs } from '../worker/run-logs.ts';
+import { createServedQueues } from '../worker/served-queues.ts';
 import { createWorkerPool } from '../worker/worker-pool.ts';
 import { applyPipelines, storeDefinitions } from './apply-pipelines.ts';
 import { createCleanUps } from './clean-ups.ts';
@@ -126,6 +127,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
         : [...settings.http.allowPrivateHosts, new URL(own).host];
     },
   };
+  // Most runs have no files, and to ask the file system costs as much as the rest of a run's end.
+  const withFiles = new Set<string>();
   const observed = createObservedStep({
     services: createAttemptHost({
       db,
@@ -134,6 +137,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       secrets,
       host,
       run: (id) => pool.runs.get(id),
+      onWorkspace: (id) => withFiles.add(id),
       connection: (name, readOnly) => connections.get(name, readOnly),
     }),
     events,
@@ -151,14 +155,18 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     baseEnv: pick(options.env, ['REPO']),
     random: Math.random,
   };
-  const hasWorkspace = (runId: string, parentId: string | null) =>
-    [runId, parentId].some((id) => id !== null && existsSync(workspacePath(settings.dataDir, id)));
+  const hasFiles = (id: string) => existsSync(workspacePath(settings.dataDir, id));
+  const hasWorkspace = (runId: string, parentId: string | null) => {
+    if (hasFiles(runId)) withFiles.add(runId);
+    return withFiles.has(runId) || (parentId !== null && hasFiles(parentId));
+  };
+  const servedQueues = createServedQueues({ db, clock, named: () => inForce.queues() });
   const pool = createWorkerPool({
     ...execute,
     definitions: createDefinitions({ db, catalog: inForce, registry }),
     apiUrl: options.apiUrl,
     hasWorkspace,
-    queues: () => settings.queues ?? inForce.queues(),
+    queues: () => settings.queues ?? servedQueues(),
     workers: settings.workers,
     inFlight: settings.inFlight,
     leaseMs: timing.leaseMs,
@@ -216,11 +224,14 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
 
   // A completed run's files are of no more use; those of others are kept for a retry.
   const endFiles = events.on('run.finished', ({ runId, state }) => {
-    if (state !== 'completed') return;
-    const directory = workspacePath(settings.dataDir, runId);
-    if (existsSync(directory)) void rm(directory, { recursive: true, force: true }).catch(onCrash('workspaces'));
+    if (!withFiles.delete(runId) || state !== 'completed') return;
+    void rm(workspacePath(settings.dataDir, runId), { recursive: true, force: true }).catch(onCrash('workspaces'));
   });
-  cleanUps.add('workspaces', endFiles);
+  const loseFiles = events.on('run.lease_lost', ({ runId }) => withFiles.delete(runId));
+  cleanUps.add('workspaces', () => {
+    endFiles();
+    loseFiles();
+  });
 
   await heartbeat.start();
   cleanUps.add('heartbeat', () => heartbeat.stop());

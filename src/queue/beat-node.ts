@@ -40,7 +40,8 @@ const beat = statement(
   select run_id, request, request_by, request_reason, clock_timestamp() as database_now from l
   union all
   select null, null, null, null, clock_timestamp()`,
-  { idempotent: true },
+  // A connection that has died without a word must not cost the node its leases.
+  { idempotent: true, timeoutMs: 10_000 },
 );
 
 export async function beatNode(

@@ -8,7 +8,8 @@ const replace = statement(
   set request = 'cancel', request_by = 'scheduler', request_reason = 'a newer occurrence takes its place',
     blocked_on = case when q.state = 'running' then q.blocked_on end,
     state = case when q.state = 'running' then q.state else 'pending' end,
-    run_at = case when q.state = 'running' then q.run_at end
+    run_at = case when q.state = 'running' then q.run_at end,
+    wait_kind = case when q.state = 'running' then q.wait_kind end
   from unnest($1::text[], $2::text[], $3::uuid[]) as u(tenant, schedule, newest)
   where q.tenant = u.tenant and q.schedule = u.schedule and q.run_id <> u.newest
     and q.state in ('scheduled', 'pending', 'running', 'waiting', 'retrying', 'paused')`,

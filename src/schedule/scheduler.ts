@@ -75,16 +75,26 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   async function commitBatch(rows: readonly DueScheduleRow[]): Promise<void> {
     const nowMs = rows[0]?.nowMs ?? clock.now();
     const batch = decideBatch(rows, nowMs, options.catalog);
-    const committed = await commitDue(db, batch);
+    const committed = await commitWhole(batch);
     const enqueued = batch.runs.filter((run) => committed.enqueued.has(run.id));
     if (enqueued.length > 0) options.onEnqueued();
-    await replaceRuns(
-      db,
-      batch.replacements.filter((one) => committed.enqueued.has(one.newest)),
-    );
     const admitted = await admitRuns(db, contestedKeys(rows, enqueued));
     if (admitted.length > 0 || batch.replacements.length > 0) options.onEnqueued();
     tell(batch, committed, enqueued, nowMs);
+  }
+
+  /** A run and the cancel of those it replaces are durable together: nobody asks a second time. */
+  function commitWhole(batch: DueBatch): Promise<CommittedDue> {
+    if (batch.replacements.length === 0) return commitDue(db, batch);
+    return db.transaction(
+      async (tx) => {
+        const committed = await commitDue(tx, batch);
+        const replacements = batch.replacements.filter((one) => committed.enqueued.has(one.newest));
+        await replaceRuns(tx, replacements);
+        return committed;
+      },
+      { idempotent: true },
+    );
   }
 
   function tell(batch: DueBatch, committed: CommittedDue, enqueued: readonly NewRun[], nowMs: number): void {

@@ -77,7 +77,7 @@ export function createLiveRun(
     cleaningUp: false,
     progress: 0,
     message: null,
-    progressAt: null,
+    progressAt: claimed.claimedAt,
     running: new Map(),
     seq: prior.seq,
     failedItems: 0,

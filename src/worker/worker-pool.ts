@@ -15,7 +15,7 @@ export interface WorkerPoolOptions extends ExecuteDeps {
   apiUrl: () => string | undefined;
   hasWorkspace: (runId: string, parentId: string | null) => boolean;
   /** Queues that this node serves now. */
-  queues: () => readonly string[];
+  queues: () => readonly string[] | Promise<readonly string[]>;
   workers: number;
   inFlight: number;
   leaseMs: number;
@@ -89,7 +89,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   async function claimBatchOf(weight: Weight, limit: number): Promise<number> {
     const { db, node, leaseMs } = options;
     const sentAt = options.clock.monotonic();
-    const claimed = await claimRuns(db, { queues: options.queues(), weight, limit, node, leaseMs });
+    const claimed = await claimRuns(db, { queues: await options.queues(), weight, limit, node, leaseMs });
     if (claimed.length === 0) return 0;
     active[weight] += claimed.length;
     let live: LiveRun[];
