@@ -1,15 +1,15 @@
 // file.write and file.read on a real file system, with paths that try to leave it.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { errorOf, type Overrides, outputOf, runStep } from '../support/step-context.ts';
+import { tempFolder } from '../support/temp-folder.ts';
 
 const write = (input: Record<string, unknown>, overrides?: Overrides) =>
   runStep('file.write', { content: 'hello\n', ...input }, overrides);
-const folder = () => mkdtempSync(join(tmpdir(), 'cronwright-file-'));
+const folder = () => tempFolder('file');
 
 describe('file.write', () => {
   it('writes into the workspace and makes the folders above', async () => {

@@ -1,12 +1,12 @@
 // shell.run with real programs.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { packageRoot } from '../../src/base/package-root.ts';
 import { createAbortError } from '../../src/steps/abort-reason.ts';
 import { errorOf, type Overrides, outputOf, runStep } from '../support/step-context.ts';
+import { tempFolder } from '../support/temp-folder.ts';
 
 const run = (input: unknown, overrides?: Overrides) => runStep('shell.run', input, overrides);
 
@@ -93,7 +93,7 @@ describe('shell.run', () => {
   });
 
   it('ends its programs when the node is killed', async () => {
-    const workspaceDir = mkdtempSync(join(tmpdir(), 'cronwright-shell-'));
+    const workspaceDir = tempFolder('shell');
     const node = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, '../support/run-one-step.ts')], {
       cwd: packageRoot,
       env: {
@@ -146,7 +146,7 @@ describe('shell.run', () => {
 
   it('kills the whole group on abort, 2 s after TERM where it must', async () => {
     const controller = new AbortController();
-    const workspaceDir = mkdtempSync(join(tmpdir(), 'cronwright-shell-'));
+    const workspaceDir = tempFolder('shell');
     const running = run(
       {
         script:

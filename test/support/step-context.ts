@@ -1,8 +1,6 @@
 // Runs step types through the real host, with services that keep in memory what the step did.
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { mkdirSync } from 'node:fs';
 import { createEventBus, type EventBus } from '../../src/observe/events.ts';
 import type { Artifact, Json, PluginDefinition, SqlConnection } from '../../src/steps/api.ts';
 import type { Attempt, AttemptServices, LogLine } from '../../src/steps/attempt-services.ts';
@@ -10,6 +8,7 @@ import { builtInPlugins } from '../../src/steps/built-in-plugins.ts';
 import { loadPlugins, type PluginSource } from '../../src/steps/load-plugins.ts';
 import { type AttemptResult, createObservedStep, type ObservedStepOptions } from '../../src/steps/observed-step.ts';
 import { createRegistry, type RegisteredStep } from '../../src/steps/registry.ts';
+import { tempFolder } from './temp-folder.ts';
 
 /** What a step did to its host. */
 export interface Recorded {
@@ -52,8 +51,8 @@ export async function runStep(
 ): Promise<Ran> {
   const registered = typeof stepType === 'string' ? await builtInStep(stepType) : stepType;
   const step = overrides.isolation ? withIsolation(registered, overrides.isolation) : registered;
-  const workspaceDir = overrides.workspaceDir ?? freshFolder('workspace');
-  const dataDir = overrides.dataDir ?? freshFolder('data');
+  const workspaceDir = overrides.workspaceDir ?? tempFolder('workspace');
+  const dataDir = overrides.dataDir ?? tempFolder('data');
   const recorded: Recorded = { log: [], progress: [], events: [], checkpoint: overrides.checkpoint, artifacts: [] };
   const services = recordingServices(recorded, { ...overrides, workspaceDir, dataDir });
   const observed = createObservedStep({ services, events: overrides.events ?? createEventBus(), ...overrides.host });
@@ -171,8 +170,4 @@ async function loadRegistry() {
 function withIsolation(step: RegisteredStep, isolation: 'inline' | 'process'): RegisteredStep {
   // Inherits rather than copies: the schemas are getters.
   return Object.create(step, { isolation: { value: isolation, enumerable: true } }) as RegisteredStep;
-}
-
-function freshFolder(kind: string): string {
-  return mkdtempSync(join(tmpdir(), `cronwright-${kind}-`));
 }
