@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { systemClock } from '../../src/base/clock.ts';
 import { cancelRun } from '../../src/control/cancel-run.ts';
 import type { Database, Queryable, QueryResult, Statement } from '../../src/db/database.ts';
+import { createPostgres } from '../../src/db/postgres.ts';
 import { createNewRun } from '../../src/domain/new-run.ts';
 import type { Pipeline } from '../../src/domain/pipeline.ts';
 import { fastRetry, slowRetry } from '../../src/domain/retry-policy.ts';
@@ -49,7 +50,7 @@ const pipelines: Pipeline[] = [
   pipeline('overdue-waiting', [step('a', [], { retry: after(60_000) })], { timeoutMs: 400 }),
   pipeline('overdue-items', [each('continue', [1, 2, 3])], { timeoutMs: 400 }),
   pipeline('overdue-tolerant', [step('a', [], { continueOnError: true })], { timeoutMs: 300 }),
-  pipeline('held', [step('a', [], { retry: after(4_000) })]),
+  pipeline('held', [step('a', [], { retry: after(2_000) })]),
   pipeline('swept', [step('a'), step('b', ['a'])], { finally: [step('sweep')] }),
   pipeline('swept-later', [step('a')], { finally: [step('sweep', [], { retry: after(5_500) })] }),
   pipeline('failing-items', [each('continue', [1, 2, 3]), step('b', ['each'])]),
@@ -400,7 +401,7 @@ describe('a node in trouble', () => {
   describe('that cannot load what it has claimed', () => {
     it('gives it back and goes on', async () => {
       const id = await abandoned('line', -1);
-      let failures = 3;
+      let failures = 2;
       const db = meddle(test.db, async (statement, send) => {
         if (statement.name === 'load_step_runs' && failures-- > 0) throw new Error('no memory left');
         return send();
@@ -529,5 +530,99 @@ describe('a node in trouble', () => {
     expect(runsOf('all-allow')).toBeGreaterThanOrEqual(6);
     expect(runsOf('all-cancel-previous')).toBe(1);
     expect(engine.catalog.hash).toBe('test');
+  });
+});
+
+describe('two nodes on one PostgreSQL', () => {
+  let test: TestDatabase;
+  let other: Database;
+  const worlds: EngineWorld[] = [];
+
+  beforeAll(async () => {
+    test = await createTestDatabase('postgres', { isolation: 'serializable' });
+    other = createPostgres({ url: test.url ?? '', isolation: 'serializable' });
+  });
+  afterEach(async () => {
+    for (const world of worlds.splice(0)) await world.stop();
+  });
+  afterAll(async () => {
+    await other.close();
+    await test.close();
+  });
+
+  async function start(options: Parameters<typeof startEngineWorld>[0]): Promise<EngineWorld> {
+    const world = await startEngineWorld(options);
+    worlds.push(world);
+    return world;
+  }
+
+  /** The second connection, until it is cut. */
+  function cuttable() {
+    const state = { isCut: false };
+    const db = meddle(other, (_statement, send) => {
+      if (state.isCut) return Promise.reject(new Error('Connection terminated unexpectedly'));
+      return send();
+    });
+    return { db, cut: () => Object.assign(state, { isCut: true }), mend: () => Object.assign(state, { isCut: false }) };
+  }
+
+  it('take over what the other one loses within a lease, and never run one at the same time', async () => {
+    const leaseMs = 3_000;
+    const scripts = [createScript(), createScript()] as const;
+    const [a, b] = [gate(scripts[0], 'a'), gate(scripts[1], 'a')];
+    const line = cuttable();
+    const lost = await start({ db: line.db, script: scripts[0], pipelines, timing: { leaseMs } });
+    const id = await lost.start('line');
+    await a.entered;
+    const keeper = await start({ db: test.db, script: scripts[1], pipelines, timing: { leaseMs } });
+    // The observer has to have seen the other one alive.
+    await eventually(async () =>
+      expect(await sql(test.db, 'select 1 as one from cronwright.nodes where beat > 5')).not.toEqual([]),
+    );
+    const cutAt = performance.now();
+    line.cut();
+    await b.entered;
+    expect(performance.now() - cutAt).toBeLessThan(leaseMs + 2_500);
+    expect(scripts[0].contexts[0]?.signal.aborted).toBe(true);
+    expect(scripts[0].running).toBe(0);
+    b.open();
+    expect((await keeper.reached(id)).state).toBe('completed');
+    expect([scripts[0].attempts, scripts[1].attempts]).toEqual([['a'], ['a', 'b']]);
+    line.mend();
+    // The one that was lost works again.
+    await keeper.stop();
+    a.open();
+    const next = await lost.start('line');
+    expect((await lost.reached(next)).state).toBe('completed');
+  });
+
+  it('stop in bounded time although the database is away', async () => {
+    const script = createScript();
+    const line = cuttable();
+    const world = await start({ db: line.db, script, pipelines, timing: { leaseMs: 1_500 } });
+    const a = gate(script, 'a');
+    await world.start('line');
+    await a.entered;
+    line.cut();
+    const begun = performance.now();
+    await world.stop();
+    expect(performance.now() - begun).toBeLessThan(6_000);
+    line.mend();
+  });
+
+  it('hold a limit together', async () => {
+    const script = createScript();
+    const limited = pipeline('limited', [step('a')], { concurrency: { limit: 2 } });
+    const [one, two] = [
+      await start({ db: test.db, script, pipelines: [limited] }),
+      await start({ db: other, script, pipelines: [limited] }),
+    ];
+    const ids = await Promise.all(
+      Array.from({ length: 24 }, (_, index) => (index % 2 === 0 ? one : two).start('limited')),
+    );
+    for (const id of ids) expect((await one.reached(id)).state).toBe('completed');
+    expect(script.mostRunning).toBeLessThanOrEqual(2);
+    expect(script.attempts).toHaveLength(24);
+    expect(await sql(test.db, 'select key from cronwright.slots where run_id is not null')).toEqual([]);
   });
 });

@@ -41,4 +41,31 @@ describe('the checkpoint writer', () => {
     expect(answers.map((answer) => answer.status)).toEqual(['rejected', 'rejected']);
     expect(batches).toEqual([['a', 'b']]);
   });
+
+  it('lets no line wait for ever behind a longer one', async () => {
+    const db: Queryable = {
+      async query<Row>(_statement: unknown, params: readonly unknown[] = []) {
+        await new Promise((resolve) => setImmediate(resolve));
+        const runs = params[0] as string[];
+        return { rows: runs.map((run_id) => ({ run_id })) as Row[], count: runs.length };
+      },
+    };
+    const writer = createCheckpointWriter({ connections: [db, db], node: 'node', now: () => 0, onFreed: () => {} });
+    let isOver = false;
+    let flushed = 0;
+    const busy = Array.from({ length: 50 }, async (_, index) => {
+      while (!isOver && flushed < 20_000) {
+        await writer.checkpoint(write(`run ${index}`));
+        flushed += 1;
+        // The others of the batch are asked again first, so that a line is there at all times.
+        if (index % 2 === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+    });
+    while (flushed < 500) await new Promise((resolve) => setImmediate(resolve));
+    const released = { state: 'pending', waitKind: null, runAt: null, refundClaim: true, progress: 0, message: null };
+    await writer.release({ ...write('released'), ...released, state: 'pending' });
+    isOver = true;
+    await Promise.all(busy);
+    expect(flushed).toBeLessThan(2_000);
+  });
 });
