@@ -427,7 +427,7 @@ describe('a node in trouble', () => {
 
     it('fails the run of a version that no longer compiles, and no other', async () => {
       const { reached, engine } = await start();
-      const broken = pipeline('broken', [step('a', [], { with: { x: '${{ steps.nope.output }}' } })]);
+      const broken = pipeline('broken', [step('a', [], { with: { x: '${{ 1 + }}' } })]);
       await sql(
         test.db,
         `insert into cronwright.pipelines (tenant, id, version, definition, active, created_at)
@@ -441,7 +441,8 @@ describe('a node in trouble', () => {
       expect((await reached(good)).state).toBe('completed');
       const ended = await reached(bad);
       expect(ended.state).toBe('failed');
-      expect(ended.error?.message).toContain('nope');
+      expect(ended.error?.name).toBe('InvalidDefinition');
+      expect(ended.error?.message).toContain('version broken-1 of pipeline broken');
     });
   });
 
