@@ -8,11 +8,11 @@ import { loadPipelineVersion } from '../store/pipelines.ts';
 import { type CompiledPipeline, compilePipeline } from './compiled-pipeline.ts';
 
 export interface Definitions {
-  /** Undefined where the version is stored nowhere. Rejects with InvalidDefinition where it does not fit this node's plugins. */
+  /** Undefined where the version is stored nowhere. Rejects with InvalidDefinition where it cannot be made ready to run. */
   get(tenant: string, pipeline: string, version: string): Promise<CompiledPipeline | undefined>;
 }
 
-/** An old version names what the plugins of today do not have. */
+/** A version that another release of Cronwright has stored may have another shape. */
 export class InvalidDefinition extends Error {
   override readonly name = 'InvalidDefinition';
 }

@@ -425,14 +425,14 @@ describe('a node in trouble', () => {
       expect(script.attempts).toEqual(['a', 'b']);
     });
 
-    it('fails the run of a version that no longer compiles, and no other', async () => {
+    it('fails the run of a version that another release stored in another shape, and no other', async () => {
       const { reached, engine } = await start();
-      const broken = pipeline('broken', [step('a', [], { with: { x: '${{ 1 + }}' } })]);
+      const broken = pipeline('broken', [step('a')]);
       await sql(
         test.db,
         `insert into cronwright.pipelines (tenant, id, version, definition, active, created_at)
         values ('default', 'broken', 'broken-1', $1::jsonb, false, now())`,
-        [JSON.stringify(broken)],
+        [JSON.stringify({ ...broken, onFailure: undefined })],
       );
       const runs = [broken, pipelineOf('line')].map((one) => createNewRun(one, 'light', { origin: 'api' }));
       await enqueueRuns(test.db, runs);
