@@ -29,7 +29,7 @@ interface Run {
   failed_items: number;
 }
 
-const modules = 60;
+const modules = 24;
 let folder: DaemonFolder;
 let source: string;
 let configDir: string;
@@ -69,7 +69,6 @@ const isStep =
 
 const variants = [
   { name: 'PGlite', env: () => ({}), moment: 'while it analyses', at: isStep('step.started', 'analyze') },
-  { name: 'PGlite', env: () => ({}), moment: 'while it writes', at: isStep('step.finished', 'write', 8) },
   {
     name: 'PostgreSQL',
     env: () => ({ DATABASE_URL: database.url ?? '' }),
