@@ -329,7 +329,7 @@ describe('a daemon that cannot start', () => {
     mkdirSync(join(folder, 'broken/pipelines'), { recursive: true });
     writeFileSync(join(folder, 'broken/pipelines/odd.yaml'), 'id: odd\nsteps:\n  - { id: s, uses: no.such }\n');
     const { code, err } = await outcomeOf(spawnDaemon(['--config', 'broken', '--port', '0']));
-    expect(err).toMatch(/odd\.yaml:3:\d+: unknown step type/);
+    expect(err).toMatch(/odd\.yaml:3:\d+: steps\[0\]\.uses: unknown step type/);
     expect(code).toBe(2);
     expect(await outcomeOf(spawnDaemon(['--port', 'many']))).toMatchObject({ code: 2 });
   });
