@@ -1,7 +1,8 @@
 // Finds runs whose worker has died and gives them back to the queue.
 import type { Clock } from '../base/clock.ts';
 import { createLoopService, type Service, sleepUnlessAborted } from '../base/service.ts';
-import type { Database } from '../db/database.ts';
+import { type Database, statement } from '../db/database.ts';
+import { resultOfState } from '../domain/run.ts';
 import type { EventBus } from '../observe/events.ts';
 import { admitWithin } from '../queue/admit-runs.ts';
 import {
@@ -29,6 +30,23 @@ export interface RescuerOptions {
 /** Claims in a row without progress after which a run is dead. */
 const maxClaims = 3;
 const batch = 500;
+
+const deadLetters = statement(
+  'describe_dead_letters',
+  `select id, tenant, pipeline, origin, schedule, coalesce(error ->> 'message', '') as message,
+    (extract(epoch from finished_at - coalesce(started_at, created_at)) * 1000)::float8 as duration_ms
+  from cronwright.runs where id = any($1::uuid[])`,
+);
+
+interface DeadLetterRow {
+  id: string;
+  tenant: string;
+  pipeline: string;
+  origin: string;
+  schedule: string | null;
+  message: string;
+  duration_ms: number;
+}
 
 export function createRescuer(options: RescuerOptions): Service {
   const { db, clock, events } = options;
@@ -78,6 +96,18 @@ export function createRescuer(options: RescuerOptions): Service {
       }
     }
     if (result.rescued.length > 0 || result.freed.length > 0) options.onRescued();
+    await tellDeadLetters(result.deadLettered);
+  }
+
+  /** A dead letter is an end like others: the counters of ended runs include it. */
+  async function tellDeadLetters(ids: readonly string[]): Promise<void> {
+    if (ids.length === 0) return;
+    const { rows } = await db.query<DeadLetterRow>(deadLetters, [ids]);
+    for (const { id: runId, tenant, pipeline, origin, schedule, message, duration_ms: durationMs } of rows) {
+      const state = 'dead_letter';
+      const ended = { runId, tenant, pipeline, origin, state, result: resultOfState(state, false), durationMs };
+      events.emit('run.finished', { ...ended, ...(schedule === null ? {} : { schedule }), error: message });
+    }
   }
 
   return createLoopService({

@@ -159,7 +159,7 @@ export async function startEngineWorld(options: {
   };
 }
 
-async function reachedState(db: Database, id: string, states?: readonly RunState[]): Promise<RunDetail> {
+export async function reachedState(db: Database, id: string, states?: readonly RunState[]): Promise<RunDetail> {
   return eventually(async () => {
     const run = await getRun(db, 'default', id);
     const isThere = states ? states.includes(run.state) : isTerminal(run.state);
