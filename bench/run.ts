@@ -1,7 +1,7 @@
 // Starts a throw-away PostgreSQL, runs the scenarios asked for, and prints machine, table and JSON.
 import { parseArgs } from 'node:util';
 import { openCluster } from './cluster.ts';
-import { type Figure, figuresTable } from './figure.ts';
+import { type Figure, figure, figuresTable } from './figure.ts';
 import { describeMachine, machineLine } from './machine.ts';
 import type { Bench } from './scenario.ts';
 import { scenarios } from './scenarios/all.ts';
@@ -45,11 +45,22 @@ async function main(): Promise<void> {
       process.stderr.write(`${scenario.name} …\n`);
       figures.push(...(await scenario.run(bench)));
     }
+    figures.push(...sharesOfCeiling(figures));
     if (!values.json) console.log(`${machineLine(machine)}\n${figuresTable(figures)}`);
     console.log(JSON.stringify({ machine, quick: bench.quick, figures }));
   } finally {
     await cluster.stop();
   }
+}
+
+/** Where both were measured: what the engine reaches of what the database alone would do. */
+function sharesOfCeiling(figures: readonly Figure[]): Figure[] {
+  return ['single-step', 'three-step'].flatMap((kind) => {
+    const engine = figures.find((one) => one.name === `${kind} runs`);
+    const bare = figures.find((one) => one.name === `ceiling, ${kind}`);
+    if (!engine || !bare) return [];
+    return [figure(`${kind}, share of the ceiling`, '%', [(engine.value / bare.value) * 100], { target: '≥ 65' })];
+  });
 }
 
 function choose() {

@@ -54,7 +54,8 @@ async function drainQueue(world: BenchWorld, fill: () => Promise<void>, count: n
   });
   const seconds = (performance.now() - before.at) / 1_000;
   const { user, system } = process.cpuUsage(before.node);
-  const server = bench.cluster.cpuMs();
+  // The embedded database's time is this process's.
+  const server = bench.pglite ? undefined : bench.cluster.cpuMs();
   world.serve(false);
   const serverMs = server === undefined || before.server === undefined ? undefined : server - before.server;
   return {
