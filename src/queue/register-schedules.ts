@@ -21,6 +21,8 @@ export interface ScheduleWrite {
   cursorAt: Date | null;
   nextAt: Date | null;
   error: string | null;
+  /** Was not stored when the writer looked. Where another node was faster, that node's cursor stays. */
+  isNew: boolean;
 }
 
 const load = statement(
@@ -106,7 +108,7 @@ export async function writeSchedules(
     writes.map((write) => write.error),
     now,
   ]);
-  const moved = writes.filter((write) => write.cursorAt !== null);
+  const moved = writes.filter((write) => write.cursorAt !== null && !write.isNew);
   if (moved.length === 0) return;
   await db.query(moveCursors, [
     moved.map((write) => write.definition.tenant),

@@ -27,6 +27,8 @@ export async function applySchedules(
   schedules: readonly ScheduleDefinition[],
   nowMs: number,
 ): Promise<AppliedSchedules> {
+  // A new schedule is as old as its cursor: what it owes begins when it is made.
+  const now = new Date(nowMs);
   const stored = new Map((await loadSchedules(db)).map((row) => [`${row.tenant}/${row.id}`, row]));
   const writes: ScheduleWrite[] = [];
   for (const schedule of schedules) {
@@ -38,7 +40,7 @@ export async function applySchedules(
   }
   const gone = [...stored.values()].filter((row) => !row.removed);
   for (let from = 0; from < writes.length; from += batch) {
-    await db.transaction((tx) => writeSchedules(tx, writes.slice(from, from + batch)), { idempotent: true });
+    await db.transaction((tx) => writeSchedules(tx, writes.slice(from, from + batch), now), { idempotent: true });
   }
   await removeSchedules(db, gone);
   return { total: schedules.length, changed: writes.length, removed: gone.length };
@@ -46,16 +48,17 @@ export async function applySchedules(
 
 function writeOf(schedule: ScheduleDefinition, row: StoredSchedule | undefined, nowMs: number): ScheduleWrite {
   const isKept = row !== undefined && !row.removed && row.enabled && hasSameTimes(row.definition, schedule);
+  const isNew = row === undefined;
   const cursorMs = isKept ? row.cursorAt.getTime() : nowMs;
   const cursorAt = isKept ? null : new Date(nowMs);
-  if (!schedule.enabled) return { definition: schedule, cursorAt, nextAt: null, error: null };
+  if (!schedule.enabled) return { definition: schedule, cursorAt, nextAt: null, error: null, isNew };
   try {
     const clock = createScheduleClock(schedule);
     const next = nextUnpaused(clock.all, [], cursorMs);
     const nextAt = next === null ? null : new Date(fireInstant(schedule, clock, next));
-    return { definition: schedule, cursorAt, nextAt, error: null };
+    return { definition: schedule, cursorAt, nextAt, error: null, isNew };
   } catch (error) {
-    return { definition: schedule, cursorAt, nextAt: null, error: errorMessage(error) };
+    return { definition: schedule, cursorAt, nextAt: null, error: errorMessage(error), isNew };
   }
 }
 

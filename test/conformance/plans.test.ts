@@ -280,6 +280,7 @@ function dueSchedule(name: string) {
     cursorAt: at,
     nextAt: new Date(at.getTime() + 1),
     error: null,
+    isNew: true,
   };
 }
 

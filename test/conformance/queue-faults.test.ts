@@ -48,7 +48,7 @@ describe.each(databaseVariants)('the queue in trouble on $name', (variant) => {
 
   it('commits several runs of one schedule together: the first takes its slot, the others wait in line', async () => {
     const definition = { ...scheduleDefaults, ...testSchedule('build', 'hourly') };
-    await writeSchedules(db, [{ definition, cursorAt: at, nextAt: at, error: null }], at);
+    await writeSchedules(db, [{ definition, cursorAt: at, nextAt: at, error: null, isNew: true }], at);
     const move: CursorMove = {
       tenant: 'default',
       schedule,

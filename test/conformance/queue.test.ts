@@ -390,9 +390,22 @@ describe.each(databaseVariants)('the queue on $name', (variant) => {
     }
   });
 
+  it('keeps the cursor of whoever registered a new schedule first', async () => {
+    const definition = testSchedule('build', 'hourly');
+    const later = new Date(at.getTime() + 5_000);
+    await writeSchedules(db, [{ definition, cursorAt: at, nextAt: at, error: null, isNew: true }], at);
+    await writeSchedules(db, [{ definition, cursorAt: later, nextAt: later, error: null, isNew: true }], later);
+    expect(await sql(db, 'select cursor_at, created_at from cronwright.schedules')).toEqual([
+      { cursor_at: at, created_at: at },
+    ]);
+    // An edit of one that was there drops what was owed.
+    await writeSchedules(db, [{ definition, cursorAt: later, nextAt: later, error: null, isNew: false }], later);
+    expect(await sql(db, 'select cursor_at from cronwright.schedules')).toEqual([{ cursor_at: later }]);
+  });
+
   it('commits the due times of a schedule once when two schedulers race', async () => {
     const definition = testSchedule('build', 'hourly');
-    await writeSchedules(db, [{ definition, cursorAt: at, nextAt: at, error: null }], at);
+    await writeSchedules(db, [{ definition, cursorAt: at, nextAt: at, error: null, isNew: true }], at);
     const rows = await findDueSchedules(db, 10, at);
     expect(rows).toHaveLength(1);
     const move = (): CursorMove => ({
