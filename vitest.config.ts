@@ -13,6 +13,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           sequence: { groupOrder: 0 },
+          maxWorkers: 2,
           include: ['test/unit/**/*.test.ts', 'test/config/**/*.test.ts'],
           testTimeout: 20_000,
         },
@@ -26,7 +27,8 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 60_000,
           globalSetup: ['test/support/postgres-server.ts'],
-          fileParallelism: false,
+          // Every file has databases of its own.
+          maxWorkers: 2,
         },
       },
       {
@@ -38,7 +40,7 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 60_000,
           globalSetup: ['test/support/postgres-server.ts'],
-          fileParallelism: false,
+          maxWorkers: 2,
         },
       },
       {
@@ -50,7 +52,7 @@ export default defineConfig({
           testTimeout: 180_000,
           hookTimeout: 120_000,
           globalSetup: ['test/support/postgres-server.ts'],
-          fileParallelism: false,
+          maxWorkers: 2,
         },
       },
     ],
