@@ -1,8 +1,6 @@
 // argv → command → exit code: parses, runs the command it names, and reports what goes wrong.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { packageRoot } from '../base/package-root.ts';
+import { packageVersion } from '../app/package-version.ts';
 import type { CliContext } from './cli-context.ts';
 import { declareDaemonCommands } from './declare-daemon-commands.ts';
 import { declareLocalCommands } from './declare-local-commands.ts';
@@ -57,9 +55,4 @@ function createProgram(context: CliContext, json: boolean, finish: Finish): Comm
 function reportUsage(context: CliContext, error: CommanderError): void {
   const message = error.message.replace(/^error: /, '');
   context.stderr.write(`${JSON.stringify({ error: { code: 'invalid_input', message, problems: [] } })}\n`);
-}
-
-function packageVersion(): string {
-  const text = readFileSync(join(packageRoot, 'package.json'), 'utf8');
-  return String((JSON.parse(text) as { version: unknown }).version);
 }

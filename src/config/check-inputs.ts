@@ -1,4 +1,5 @@
 // Checks that defaults and given inputs are of the type and among the values that the input declares.
+import { isOfInputType } from '../domain/input-type.ts';
 import type { InputDefinition } from '../domain/pipeline.ts';
 import type { Finding, PipelineCheck } from './pipeline-check.ts';
 import { shownValue } from './zod-problems.ts';
@@ -29,22 +30,7 @@ function typeProblems(value: unknown, { type }: InputDefinition): Finding[] {
   if (typeof value === 'string' && value.includes('${{')) {
     return [{ message: 'expressions are not evaluated here', got: shownValue(value), expected: 'a plain value' }];
   }
-  return isOfType(value, type)
+  return isOfInputType(value, type)
     ? []
     : [{ message: 'the value has the wrong type', got: shownValue(value), expected: type }];
-}
-
-function isOfType(value: unknown, type: InputDefinition['type']): boolean {
-  switch (type) {
-    case 'integer':
-      return Number.isSafeInteger(value);
-    case 'number':
-      return typeof value === 'number' && Number.isFinite(value);
-    case 'array':
-      return Array.isArray(value);
-    case 'object':
-      return typeof value === 'object' && value !== null && !Array.isArray(value);
-    default:
-      return typeof value === type;
-  }
 }

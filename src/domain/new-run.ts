@@ -1,7 +1,9 @@
 // Makes the record of a new run from a pipeline: what enqueue writes, with the limits it needs already named.
 import { uuidv7 } from 'uuidv7';
 import { CronwrightError, type Problem } from './errors.ts';
+import { isOfInputType } from './input-type.ts';
 import type { InputDefinition, Pipeline } from './pipeline.ts';
+import { problemLine } from './problem-line.ts';
 import type { Origin } from './run.ts';
 
 export interface NewRun {
@@ -110,7 +112,7 @@ function completeInputs(
       complete[name] = null;
       continue;
     }
-    if (!hasType(value, definition.type)) {
+    if (!isOfInputType(value, definition.type)) {
       problems.push({ path: `inputs.${name}`, message: 'wrong type', got: typeName(value), expected: definition.type });
     } else if (definition.enum && !definition.enum.includes(value)) {
       const allowed = definition.enum.map((choice) => JSON.stringify(choice)).join(', ');
@@ -124,23 +126,10 @@ function completeInputs(
     complete[name] = value;
   }
   if (problems.length > 0) {
-    const text = problems.map((p) => `${p.path}: ${p.message} (got ${p.got}, expected ${p.expected})`).join('; ');
+    const text = problems.map(problemLine).join('; ');
     throw new CronwrightError('invalid_input', text, { problems });
   }
   return Object.keys(complete).length === 0 ? null : complete;
-}
-
-function hasType(value: unknown, type: InputDefinition['type']): boolean {
-  switch (type) {
-    case 'integer':
-      return Number.isSafeInteger(value);
-    case 'array':
-      return Array.isArray(value);
-    case 'object':
-      return typeof value === 'object' && value !== null && !Array.isArray(value);
-    default:
-      return typeof value === type;
-  }
 }
 
 function typeName(value: unknown): string {
