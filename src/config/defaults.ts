@@ -41,6 +41,7 @@ export const settingDefaults = {
   'timing.rescue': define('5s', 'duration', 'how often dead leases are looked for'),
   'timing.prune': define('10m', 'duration', 'small deletions often, instead of large ones at night'),
   'timing.stuck': define('10m', 'duration', 'no progress for this long is an alert'),
+  'tracing.sample': define(1, 'share of runs', 'whoever sets an endpoint wants to see every run'),
   'log.level': define(
     'info',
     'level',

@@ -22,6 +22,7 @@ export function describeSettings(settings: Settings): DescribedSetting[] {
     workers: settings.workers,
     in_flight: settings.inFlight,
     queues: settings.queues ?? null,
+    labels: settings.labels,
     plugins: settings.plugins,
     secrets: settings.secrets,
     connections: Object.fromEntries(
@@ -29,6 +30,9 @@ export function describeSettings(settings: Settings): DescribedSetting[] {
     ),
     calendars: settings.calendars,
     'http.allow_private_hosts': settings.http.allowPrivateHosts,
+    on_failure: settings.onFailure.map(({ uses }) => uses),
+    'tracing.endpoint': settings.tracing.endpoint === undefined ? null : maskUrl(settings.tracing.endpoint),
+    'tracing.sample': settings.tracing.sample,
     'limits.live_runs_per_tenant': limits.liveRunsPerTenant,
     'limits.logs_per_run': limits.logBytesPerRun,
     'retention.history': milliseconds(retention.historyMs),

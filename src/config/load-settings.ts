@@ -46,6 +46,8 @@ export interface Settings {
   inFlight: number;
   /** Absent: all queues. */
   queues?: readonly string[];
+  /** Offered to runs whose pipelines ask for them. */
+  labels: readonly string[];
   /** Absolute paths, and package names. */
   plugins: readonly string[];
   /** Files as absolute paths. */
@@ -53,6 +55,10 @@ export interface Settings {
   connections: Readonly<Record<string, { url: string } | { env: string }>>;
   calendars: Readonly<Record<string, ScheduleCalendar>>;
   http: { allowPrivateHosts: readonly string[] };
+  /** What is sent when a run fails; `with` may hold expressions. */
+  onFailure: readonly { uses: string; with: Readonly<Record<string, unknown>> }[];
+  /** Absent endpoint: no spans. */
+  tracing: { endpoint?: string; sample: number };
   limits: { liveRunsPerTenant: number; logBytesPerRun: number };
   retention: { historyMs: number; keepLast: number; logsMs: number; occurrencesMs: number };
   timing: {
@@ -225,7 +231,7 @@ function buildSettings(
   options: LoadSettingsOptions,
   sources: Record<string, SettingSource>,
 ): Settings {
-  const { timing, retention, limits } = shape;
+  const { timing, retention, limits, tracing } = shape;
   const token = options.flags?.token ?? nonEmpty(options.env.CRONWRIGHT_TOKEN);
   if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) throw unusableToken();
   if (options.configDir ?? options.flags?.config) sources.config = 'flag';
@@ -251,11 +257,14 @@ function buildSettings(
     workers: shape.workers,
     inFlight: shape.in_flight,
     ...(shape.queues ? { queues: shape.queues } : {}),
+    labels: shape.labels,
     plugins: shape.plugins.map((plugin) => (/^(\.{0,2}\/)/.test(plugin) ? resolve(configDir, plugin) : plugin)),
     secrets: Object.fromEntries(secrets),
     connections: Object.fromEntries(connections),
     calendars: Object.fromEntries(Object.entries(shape.calendars).map(([name, days]) => [name, buildCalendar(days)])),
     http: { allowPrivateHosts: shape.http.allow_private_hosts },
+    onFailure: shape.on_failure,
+    tracing: { ...(tracing.endpoint === undefined ? {} : { endpoint: tracing.endpoint }), sample: tracing.sample },
     limits: {
       liveRunsPerTenant: limits.live_runs_per_tenant,
       logBytesPerRun: limits.logs_per_run,

@@ -34,6 +34,18 @@ const databaseUrl = z
   .string()
   .regex(/^postgres(ql)?:\/\/./, says('not a database URL', 'postgres://user:password@host:5432/name'));
 
+const httpUrl = z.string().regex(/^https?:\/\/./, says('not an HTTP URL', 'http://host:4318'));
+
+const notification = z
+  .strictObject({
+    uses: text.min(1).describe('Step type that sends it: notify.webhook, notify.email or one of a plugin.'),
+    with: z
+      .record(z.string(), z.unknown())
+      .prefault({})
+      .describe('Its input. Expressions see `run` (id, pipeline, tenant, schedule, state, error) and `secrets`.'),
+  })
+  .describe('A notification.');
+
 export const settingsSchema = z
   .strictObject({
     host: text.min(1).prefault(defaults.host.value).describe('Address to listen on.'),
@@ -50,6 +62,11 @@ export const settingsSchema = z
       .describe('Heavy runs at once; 0: none are taken.'),
     in_flight: z.int().min(0).max(100_000).prefault(defaults.in_flight.value).describe('Light runs at once.'),
     queues: z.array(hyphenId).min(1).optional().describe('Queues this node serves; without it all.'),
+    labels: z
+      .array(hyphenId)
+      .max(50)
+      .prefault([])
+      .describe('What this node has to offer: it alone takes runs of pipelines whose `runs_on` asks for it.'),
     plugins: z
       .array(text.min(1))
       .prefault([])
@@ -66,6 +83,28 @@ export const settingsSchema = z
           .array(text.min(1))
           .prefault([])
           .describe('Hosts (name, name:port, CIDR) that steps may reach although their addresses are private.'),
+      })
+      .prefault({}),
+    on_failure: z
+      .array(notification)
+      .max(20)
+      .prefault([])
+      .describe(
+        'Sent whenever a run of any pipeline ends as failed or dead letter, through the outbox, until delivered.',
+      ),
+    tracing: z
+      .strictObject({
+        endpoint: httpUrl
+          .optional()
+          .describe(
+            "Where spans go, OTLP over HTTP: the collector's base URL (`/v1/traces` is added). Without it none are made.",
+          ),
+        sample: z
+          .number()
+          .min(0)
+          .max(1)
+          .prefault(defaults['tracing.sample'].value)
+          .describe('Share of runs traced, 0…1.'),
       })
       .prefault({}),
     limits: z
