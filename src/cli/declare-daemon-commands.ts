@@ -10,7 +10,7 @@ export function declareDaemonCommands(program: Command, context: CliContext, fin
   declareShow(program, context, finish);
   declareLogs(program, context, finish);
   declareCancelAndRetry(program, context, finish);
-  declareQueueAndNodes(program, context, finish);
+  declareQueueNodesAndConfig(program, context, finish);
   declareOccurrences(program, context, finish);
   declarePauseAndResume(program, context, finish);
 }
@@ -70,13 +70,17 @@ function declareCancelAndRetry(program: Command, context: CliContext, finish: Fi
     .action(async (run, options) => finish(await (await import('./retry.ts')).retry(context, run, options)));
 }
 
-function declareQueueAndNodes(program: Command, context: CliContext, finish: Finish): void {
+function declareQueueNodesAndConfig(program: Command, context: CliContext, finish: Finish): void {
   withDaemon(program.command('queue'))
     .description('show what waits and for how long')
     .action(async (options) => finish(await (await import('./queue.ts')).queue(context, options)));
   withDaemon(program.command('nodes'))
     .description('show the daemons that share the database')
     .action(async (options) => finish(await (await import('./nodes.ts')).nodes(context, options)));
+  withDaemon(program.command('config'))
+    .description('show the settings in force and where each comes from; secrets are masked')
+    .option('--set', 'only what flag, environment or file set')
+    .action(async (options) => finish(await (await import('./config.ts')).config(context, options)));
 }
 
 function declareOccurrences(program: Command, context: CliContext, finish: Finish): void {

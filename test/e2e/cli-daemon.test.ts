@@ -244,6 +244,17 @@ describe('commands that ask a daemon', () => {
     expect((await cronwright('nodes')).out).toMatch(/ live .* 0\/4/);
     expect((await json('nodes')).items).toHaveLength(1);
   });
+
+  it('config tells the settings in force and where each comes from', async () => {
+    const all = (await cronwright('config')).out;
+    expect(all).toMatch(/timing\.lease .* 30s .* default/);
+    expect(all).toMatch(/port .* 0 .* flag/);
+    expect(all).toMatch(/pipelines in force [0-9a-f]{16}/);
+    const set = (await cronwright('config', '--set')).out;
+    expect(set).toMatch(/port .* flag/);
+    expect(set).not.toMatch(/default/);
+    expect((await json('config')).settings).toContainEqual({ key: 'workers', value: 4, source: 'default' });
+  });
 });
 
 describe('commands that cannot ask a daemon', () => {

@@ -139,6 +139,21 @@ describe.skipIf(browserPath === undefined)(`the status page (${suite})`, () => {
     await phone.close();
   });
 
+  it('has the API to read and to try, from its own files', async () => {
+    const visitor = await openPage();
+    await visitor.goto(`${daemon.url}/`);
+    await visitor.getByRole('link', { name: 'API', exact: true }).click();
+    const queue = visitor.locator('#operations-Queue_and_nodes-getQueue');
+    await queue.getByRole('button', { name: /GET.*\/api\/v1\/queue/ }).click();
+    await queue.getByRole('button', { name: 'Try it out' }).click();
+    await queue.getByRole('button', { name: 'Execute' }).click();
+    const answer = queue.locator('.live-responses-table');
+    await answer.waitFor({ timeout: 30_000 });
+    expect(await answer.locator('td.response-col_status').last().innerText()).toContain('200');
+    expect(await answer.innerText()).toMatch(/"depth": \d+/);
+    await visitor.close();
+  });
+
   it('logs no error in the browser, and sends no request to anybody else', () => {
     expect(requests.length).toBeGreaterThan(3);
     expect(requests.filter((url) => !url.startsWith('data:') && new URL(url).origin !== daemon.url)).toEqual([]);

@@ -50,7 +50,7 @@ ${refreshSeconds === undefined ? '' : html`<script nonce="${nonce}">${raw(assets
 </html>`;
 }
 
-const navigation = html`<nav aria-label="Pages"><a href="/">Status</a><a href="/runs">Runs</a><a href="/schedules">Schedules</a><a href="/api/openapi.json">API</a></nav>`;
+export const navigation = html`<nav aria-label="Pages"><a href="/">Status</a><a href="/runs">Runs</a><a href="/schedules">Schedules</a><a href="/api">API</a></nav>`;
 
-const favicon =
+export const favicon =
   "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><circle cx='8' cy='8' r='6.5' fill='none' stroke='%233a7bd5' stroke-width='2'/><path d='M8 4.5V8l2.5 1.5' fill='none' stroke='%233a7bd5' stroke-width='1.6' stroke-linecap='round'/></svg>";

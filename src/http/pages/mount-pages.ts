@@ -13,6 +13,7 @@ import type { HttpContext } from '../http-context.ts';
 import { toProblem } from '../problem.ts';
 import { readForm } from '../read-body.ts';
 import { redirectTo, textResponse } from '../response.ts';
+import { mountApiPage } from './api-page.ts';
 import { assets } from './assets.ts';
 import { pageResponse } from './layout.ts';
 import { localPath, loginPage } from './login-page.ts';
@@ -55,6 +56,7 @@ export function mountPages(mount: Mount, options: HttpAppOptions): void {
   mount('GET', '/assets/cronwright.css', () =>
     textResponse(assets.style, 'text/css; charset=utf-8', 200, { 'cache-control': 'public, max-age=31536000' }),
   );
+  mountApiPage(mount, context.node.version);
   mountLogin(mount, options);
 }
 
