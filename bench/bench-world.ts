@@ -3,6 +3,7 @@
 import { databaseHooks } from '../src/app/database-events.ts';
 import { type Engine, startEngine } from '../src/app/engine.ts';
 import { packageVersion } from '../src/app/package-version.ts';
+import { systemClock } from '../src/base/clock.ts';
 import { loadSettings, type Settings } from '../src/config/load-settings.ts';
 import type { Database } from '../src/db/database.ts';
 import { createNewRun, type NewRun } from '../src/domain/new-run.ts';
@@ -48,7 +49,7 @@ export async function startBenchWorld(bench: Bench, options: WorldOptions): Prom
   const loaded = await loadSettings({ configDir: dataDir, env: { CRONWRIGHT_DATA_DIR: dataDir } });
   const settings: Settings = { ...loaded, limits: { ...loaded.limits, liveRunsPerTenant: 10_000_000 } };
   const endLog = subscribeLog(events, createLog({ level: settings.log.level, destination: { write: () => true } }));
-  const metrics = createMetrics({ events, version: packageVersion(), database: db.kind });
+  const metrics = createMetrics({ events, clock: systemClock, version: packageVersion(), database: db.kind });
   let onStep: OnStep | undefined;
   const plugin = {
     definition: createBenchPlugin(() => onStep),

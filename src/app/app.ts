@@ -1,4 +1,5 @@
 // The daemon: everything built top to bottom, and undone in reverse.
+import { systemClock } from '../base/clock.ts';
 import { describeSettings } from '../config/describe-settings.ts';
 import { loadSettings, type Settings } from '../config/load-settings.ts';
 import { watchConfig } from '../config/watch-config.ts';
@@ -72,7 +73,13 @@ export function createApp(options: AppOptions): App {
     if (db.kind === 'pglite') log.info({}, embeddedNotice);
 
     const version = packageVersion();
-    const metrics = createMetrics({ events, version, database: db.kind });
+    const metrics = createMetrics({
+      events,
+      // The engine's clock follows the database's; nothing runs before there is one.
+      clock: { now: () => (engine?.clock ?? systemClock).now() },
+      version,
+      database: db.kind,
+    });
     cleanUps.add('metrics', () => metrics.close());
     let url: string | undefined;
     const running = await startEngine({

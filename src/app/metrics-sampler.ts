@@ -1,10 +1,18 @@
-// Asks the database now and then for the numbers that no event tells: depth of the queue, dead letters, next fires.
+// Asks the database now and then for the numbers that no event tells: depth of the queue, waits, dead letters, next fires.
 import { createLoopService, type Service, sleepUnlessAborted } from '../base/service.ts';
+import { pipelineDefaults } from '../config/defaults.ts';
 import { type Database, statement } from '../db/database.ts';
+import { isTerminal, runStates } from '../domain/run.ts';
 import type { EventBus } from '../observe/events.ts';
 import type { Metrics, NextFireRow, QueueDepthRow } from '../observe/metrics.ts';
+import { oldestWaits } from '../reads/oldest-waits.ts';
 
 const everyMs = 15_000;
+
+/** The queue that every node serves says 0 from the start, so that an empty one is told from one that nobody measures. */
+const noRuns: readonly QueueDepthRow[] = runStates
+  .filter((state) => !isTerminal(state))
+  .map((state) => ({ queue: pipelineDefaults.queue.value, state, count: 0 }));
 
 const depth = statement(
   'sample_queue_depth',
@@ -26,7 +34,8 @@ export function createMetricsSampler(options: { db: Database; metrics: Metrics; 
   const { db, metrics, events } = options;
 
   async function sample(): Promise<void> {
-    metrics.setQueueDepth((await db.query<QueueDepthRow>(depth)).rows);
+    metrics.setQueueDepth([...noRuns, ...(await db.query<QueueDepthRow>(depth)).rows]);
+    metrics.setOldestWaits([{ queue: pipelineDefaults.queue.value, waitMs: 0 }, ...(await oldestWaits(db))]);
     metrics.setDeadLetters((await db.query<{ count: number }>(deadLetters)).rows[0]?.count ?? 0);
     const fires = await db.query<{ tenant: string; schedule: string; next_at: number | null }>(nextFires);
     const rows: NextFireRow[] = fires.rows.map((row) => ({

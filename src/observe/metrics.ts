@@ -1,11 +1,20 @@
 // The metrics of DESIGN §12 in Prometheus' text form: fed by events, and by a sampler for what only the database knows.
 import { collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client';
-import { createBoundedLabel, otherLabel } from './bounded-label.ts';
+import { type BoundedLabel, createBoundedLabel, otherLabel } from './bounded-label.ts';
 import type { EventBus } from './events.ts';
-import { type CounterSeries, createCounterSeries, createHistogramSeries, type Series } from './series.ts';
+import { buckets } from './metric-buckets.ts';
+import {
+  type CounterSeries,
+  createCounterSeries,
+  createGaugeSeries,
+  createHistogramSeries,
+  type Series,
+} from './series.ts';
 
 export interface MetricsOptions {
   events: EventBus;
+  /** Wall-clock time in milliseconds since the epoch, for when a run ended. */
+  clock: { now(): number };
   /** Cronwright's own version, for `build_info`. */
   version: string;
   /** For `build_info`, e.g. `pglite` or `postgres`. */
@@ -21,6 +30,12 @@ export interface QueueDepthRow {
   count: number;
 }
 
+/** How long the oldest run of a queue has been ready without ever being claimed. */
+export interface OldestWaitRow {
+  queue: string;
+  waitMs: number;
+}
+
 /** When a schedule fires next, in milliseconds since the epoch; null: not before something changes. */
 export interface NextFireRow {
   tenant: string;
@@ -32,6 +47,8 @@ export interface Metrics {
   render(): Promise<{ contentType: string; body: string }>;
   /** For the sampler: all live runs, counted by queue and state. Sets `queue_depth` and `runs_active`; what is absent becomes 0. */
   setQueueDepth(rows: readonly QueueDepthRow[]): void;
+  /** For the sampler: all queues in which a run is ready; what is absent becomes 0. */
+  setOldestWaits(rows: readonly OldestWaitRow[]): void;
   /** For the sampler: how many runs ended as dead letters and are still kept. */
   setDeadLetters(count: number): void;
   /** For the sampler: all schedules; those that are absent are dropped. Between samples `schedule.next` keeps it fresh. */
@@ -42,26 +59,34 @@ export interface Metrics {
 
 const prefix = 'cronwright_';
 
-/** Upper bounds in seconds; chosen around the figures of DESIGN §14 and the default timeouts. */
-const buckets = {
-  /** From a single quick step to the run timeout of an hour and twice that. */
-  run: [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 1_800, 3_600, 7_200],
-  /** From a free worker at once to a queue that is far behind. */
-  wait: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1_800],
-  /** Around the 60 s of `grace`, beyond which a fire time is missed. */
-  lag: [0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300],
-  /** To the step timeout of ten minutes and half an hour. */
-  step: [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1_800],
-  query: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-  http: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-};
+/**
+ * What becomes of nominal fire times, as migration 0001 lists it. They are there from the start, as 0: what appears with its
+ * first count has not increased, for Prometheus.
+ */
+const outcomes = ['enqueued', 'missed', 'skipped_overlap', 'skipped_paused', 'skipped_calendar'];
 
 export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry();
-  const ends = subscribe(options.events, registry);
-  const gauges = createGauges(registry);
+  const schedules = createBoundedLabel();
+  const missed = exposed(
+    registry,
+    createCounterSeries({
+      name: `${prefix}schedule_missed_total`,
+      help: 'Fire times that were missed, by schedule; 0 from when the schedule is known.',
+      labelNames: ['tenant', 'schedule'],
+    }),
+  );
+  const addMissed = (tenant: string, schedule: string, count: number) => {
+    const label = schedules.of(schedule, tenant);
+    missed.add(label === otherLabel ? [otherLabel, otherLabel] : [tenant, label], count);
+  };
+  const ends = subscribe(options, registry);
+  const gauges = createGauges(registry, schedules);
   ends.push(
     options.events.on('schedule.next', gauges.updateNextFire),
+    options.events.on('schedule.skipped', ({ tenant, schedule, outcome, count }) => {
+      if (outcome === 'missed') addMissed(tenant, schedule, count);
+    }),
     options.events.on('scheduler.ticked', ({ at }) => gauges.lastTick.set(at / 1_000)),
   );
   setBuildInfo(registry, options);
@@ -71,8 +96,12 @@ export function createMetrics(options: MetricsOptions): Metrics {
       return { contentType: registry.contentType, body: await registry.metrics() };
     },
     setQueueDepth: gauges.setQueueDepth,
+    setOldestWaits: gauges.setOldestWaits,
     setDeadLetters: (count) => gauges.deadLetters.set(count),
-    setScheduleNextFires: gauges.setScheduleNextFires,
+    setScheduleNextFires(rows) {
+      gauges.setScheduleNextFires(rows);
+      for (const { tenant, schedule } of rows) addMissed(tenant, schedule, 0);
+    },
     close() {
       for (const end of ends.splice(0)) end();
     },
@@ -80,7 +109,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
 }
 
 /** Connects the counters and histograms to their events. These handlers run tens of thousands of times a second. */
-function subscribe(events: EventBus, registry: Registry): (() => void)[] {
+function subscribe({ events, clock }: MetricsOptions, registry: Registry): (() => void)[] {
   const counter = (name: string, help: string, ...labelNames: string[]): CounterSeries =>
     exposed(registry, createCounterSeries({ name: prefix + name, help, labelNames }));
   const histogram = (name: string, help: string, bounds: readonly number[], ...labelNames: string[]) =>
@@ -88,7 +117,21 @@ function subscribe(events: EventBus, registry: Registry): (() => void)[] {
 
   const runs = counter('runs_total', 'Runs that ended, by result.', 'tenant', 'pipeline', 'origin', 'result');
   const runDuration = histogram('run_duration_seconds', 'From first claim to end.', buckets.run, 'tenant', 'pipeline');
-  const queueWait = histogram('run_queue_wait_seconds', 'From due to claimed.', buckets.wait, 'tenant', 'pipeline');
+  const lastEnds = exposed(
+    registry,
+    createGaugeSeries({
+      name: `${prefix}pipeline_last_run_end_timestamp_seconds`,
+      help: 'When the newest run with this result ended on this node.',
+      labelNames: ['tenant', 'pipeline', 'result'],
+    }),
+  );
+  const queueWait = histogram(
+    'run_queue_wait_seconds',
+    'From due to the first claim.',
+    buckets.wait,
+    'tenant',
+    'pipeline',
+  );
   const leasesLost = counter('leases_lost_total', 'Leases this node lost while it worked on their runs.');
   const rescued = counter('runs_rescued_total', 'Runs this node took back from nodes that died.');
   const attempts = counter('step_attempts_total', 'Attempts of steps that ended.', 'step_type', 'result');
@@ -96,6 +139,7 @@ function subscribe(events: EventBus, registry: Registry): (() => void)[] {
   const stepRetries = counter('step_retries_total', 'Retries of steps, by class of error.', 'class');
   const lag = histogram('schedule_lag_seconds', 'From the nominal fire time to its run in the queue.', buckets.lag);
   const occurrences = counter('occurrences_total', 'Nominal fire times, by what became of them.', 'outcome');
+  for (const outcome of outcomes) occurrences.add([outcome], 0);
   const query = histogram('db_query_duration_seconds', 'SQL statements.', buckets.query, 'operation');
   const http = histogram(
     'http_request_duration_seconds',
@@ -120,8 +164,11 @@ function subscribe(events: EventBus, registry: Registry): (() => void)[] {
       const name = pipelines.of(pipeline, tenant);
       runs.add([owner, name, origin, result]);
       runDuration.observe([owner, name], durationMs / 1_000);
+      lastEnds.set([owner, name, result], clock.now() / 1_000);
     }),
-    events.on('run.claimed', ({ tenant, pipeline, waitMs }) => {
+    events.on('run.claimed', ({ tenant, pipeline, waitMs, token }) => {
+      // A run that is claimed again did not wait all the time since it was due: it ran, or waited for its retry.
+      if (token > 1) return;
       queueWait.observe([tenants.of(tenant), pipelines.of(pipeline, tenant)], waitMs / 1_000);
     }),
     events.on('run.lease_lost', () => leasesLost.add([])),
@@ -158,12 +205,17 @@ function exposed<S extends Series>(registry: Registry, series: S): S {
   return series;
 }
 
-function createGauges(registry: Registry) {
+function createGauges(registry: Registry, schedules: BoundedLabel) {
   const gauge = (name: string, help: string, ...labelNames: string[]) =>
     new Gauge({ name: prefix + name, help, labelNames, registers: [registry] });
 
   const active = gauge('runs_active', 'Live runs, by state.', 'state');
   const depth = gauge('queue_depth', 'Live runs, by queue and state.', 'queue', 'state');
+  const oldestWait = gauge(
+    'queue_oldest_wait_seconds',
+    'How long the oldest run that is ready and was never claimed has waited, by queue.',
+    'queue',
+  );
   const deadLetters = gauge('dead_letters', 'Runs that ended as dead letters.');
   const lastTick = gauge('scheduler_last_tick_timestamp_seconds', 'When the scheduler of this node last looked.');
   const nextFires = gauge(
@@ -175,7 +227,7 @@ function createGauges(registry: Registry) {
   const seenStates = new Set<string>();
   const seenDepths = new Map<string, { queue: string; state: string }>();
   const queues = createBoundedLabel();
-  const schedules = createBoundedLabel();
+  const waitedIn = new Set<string>();
 
   return {
     deadLetters,
@@ -190,6 +242,16 @@ function createGauges(registry: Registry) {
         active.inc({ state }, count);
         depth.inc(labels, count);
       }
+    },
+    setOldestWaits(rows: readonly OldestWaitRow[]) {
+      for (const queue of waitedIn) oldestWait.set({ queue }, 0);
+      const longest = new Map<string, number>();
+      for (const row of rows) {
+        const queue = queues.of(row.queue);
+        waitedIn.add(queue);
+        longest.set(queue, Math.max(longest.get(queue) ?? 0, row.waitMs));
+      }
+      for (const [queue, waitMs] of longest) oldestWait.set({ queue }, waitMs / 1_000);
     },
     setScheduleNextFires(rows: readonly NextFireRow[]) {
       nextFires.reset();

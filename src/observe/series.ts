@@ -1,4 +1,4 @@
-// Counters and histograms that only add numbers in memory, so that an event costs nanoseconds; metrics.ts renders them.
+// Counters, gauges and histograms that only change numbers in memory, so that an event costs nanoseconds; metrics.ts renders them.
 
 export interface Sample {
   /** What is added to the metric's name: nothing, `_bucket`, `_sum` or `_count`. */
@@ -10,7 +10,7 @@ export interface Sample {
 export interface Series {
   readonly name: string;
   readonly help: string;
-  readonly type: 'counter' | 'histogram';
+  readonly type: 'counter' | 'gauge' | 'histogram';
   samples(): Sample[];
 }
 
@@ -23,6 +23,10 @@ export interface SeriesOptions {
 export interface CounterSeries extends Series {
   /** Label values in the order of `labelNames`. */
   add(labels: readonly string[], by?: number): void;
+}
+
+export interface GaugeSeries extends Series {
+  set(labels: readonly string[], value: number): void;
 }
 
 export interface HistogramSeries extends Series {
@@ -41,12 +45,21 @@ export function createCounterSeries(options: SeriesOptions): CounterSeries {
     add(labels, by = 1) {
       children.leaf(labels).value += by;
     },
-    samples: () =>
-      children.leaves().map(({ labels, leaf }) => ({
-        suffix: '',
-        labels: named(options.labelNames, labels),
-        value: leaf.value,
-      })),
+    samples: () => valueSamples(options.labelNames, children.leaves()),
+  };
+}
+
+/** A gauge for events that come too often for prom-client's, which builds a string key at each change. */
+export function createGaugeSeries(options: SeriesOptions): GaugeSeries {
+  const children = createLabelTree(() => ({ value: 0 }));
+  return {
+    name: options.name,
+    help: options.help,
+    type: 'gauge',
+    set(labels, value) {
+      children.leaf(labels).value = value;
+    },
+    samples: () => valueSamples(options.labelNames, children.leaves()),
   };
 }
 
@@ -72,6 +85,13 @@ export function createHistogramSeries(options: SeriesOptions & { buckets: readon
         .leaves()
         .flatMap(({ labels, leaf }) => histogramSamples(named(options.labelNames, labels), buckets, leaf)),
   };
+}
+
+function valueSamples(
+  labelNames: readonly string[],
+  leaves: readonly { labels: readonly string[]; leaf: { value: number } }[],
+): Sample[] {
+  return leaves.map(({ labels, leaf }) => ({ suffix: '', labels: named(labelNames, labels), value: leaf.value }));
 }
 
 function bucketOf(buckets: readonly number[], value: number): number {

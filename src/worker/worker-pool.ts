@@ -148,7 +148,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       runId: claimed.runId,
       tenant: claimed.tenant,
       pipeline: claimed.pipeline,
-      waitMs: Math.max(0, claimed.claimedAt.getTime() - claimed.enqueuedAt.getTime()),
+      waitMs: Math.max(0, claimed.claimedAt.getTime() - dueAt(claimed)),
       token: claimed.token,
       node: options.node,
     });
@@ -205,4 +205,9 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
 
 function describe(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+/** A run that was not to start before a time was not waiting until then. Milliseconds since the epoch. */
+function dueAt({ enqueuedAt, record }: ClaimedRun): number {
+  return Math.max(enqueuedAt.getTime(), record?.runAt?.getTime() ?? 0);
 }

@@ -12,7 +12,12 @@ async function renderEverything(): Promise<string> {
   const events = createEventBus((_name, error) => {
     throw error;
   });
-  const metrics = createMetrics({ events, version: '0.1.0', database: 'pglite' });
+  const metrics = createMetrics({
+    events,
+    clock: { now: () => 1_764_000_000_000 },
+    version: '0.1.0',
+    database: 'pglite',
+  });
   const run = { runId: 'r', tenant: 'default', pipeline: 'repo-docs' };
   const step = { ...run, step: 'fetch', stepType: 'git.checkout', attempt: 1 };
   events.emit('run.claimed', { ...run, waitMs: 2, token: 1, node: 'n' });
@@ -33,6 +38,7 @@ async function renderEverything(): Promise<string> {
   events.emit('db.query', { operation: 'claim_runs', seconds: 0.002, ok: true });
   events.emit('http.served', { route: '/api/v1/runs', method: 'GET', status: 200, seconds: 0.004 });
   metrics.setQueueDepth([{ queue: 'default', state: 'pending', count: 3 }]);
+  metrics.setOldestWaits([{ queue: 'default', waitMs: 1_500 }]);
   metrics.setDeadLetters(1);
   metrics.setScheduleNextFires([{ tenant: 'default', schedule: 'repo-docs.nightly', nextAt: 1_764_000_000_000 }]);
   return (await metrics.render()).body;

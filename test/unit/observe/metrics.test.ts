@@ -1,5 +1,8 @@
 // The metrics that events and the sampler add up to, read from the text that Prometheus would read.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { packageRoot } from '../../../src/base/package-root.ts';
 import { createBoundedLabel } from '../../../src/observe/bounded-label.ts';
 import { createEventBus } from '../../../src/observe/events.ts';
 import { createMetrics } from '../../../src/observe/metrics.ts';
@@ -9,7 +12,8 @@ function setUp() {
   const events = createEventBus((_name, error) => {
     throw error;
   });
-  const metrics = createMetrics({ events, version: '0.1.0', database: 'pglite', processMetrics: false });
+  const clock = { now: () => 1_764_000_000_250 };
+  const metrics = createMetrics({ events, clock, version: '0.1.0', database: 'pglite', processMetrics: false });
   const value = async (series: string): Promise<number | undefined> => {
     const { body } = await metrics.render();
     const line = body.split('\n').find((candidate) => candidate.startsWith(`${series} `));
@@ -39,13 +43,16 @@ describe('the core set', () => {
         'http_request_duration_seconds',
         'leases_lost_total',
         'occurrences_total',
+        'pipeline_last_run_end_timestamp_seconds',
         'queue_depth',
+        'queue_oldest_wait_seconds',
         'run_duration_seconds',
         'run_queue_wait_seconds',
         'runs_active',
         'runs_rescued_total',
         'runs_total',
         'schedule_lag_seconds',
+        'schedule_missed_total',
         'schedule_next_fire_timestamp_seconds',
         'scheduler_last_tick_timestamp_seconds',
         'step_attempts_total',
@@ -98,6 +105,50 @@ describe('the core set', () => {
     expect(await value('cronwright_occurrences_total{outcome="enqueued"}')).toBe(1);
     expect(await value('cronwright_occurrences_total{outcome="missed"}')).toBe(7);
     expect(await value('cronwright_schedule_lag_seconds_bucket{le="0.005"}')).toBe(1);
+  });
+
+  it('says when a pipeline last ended well and when it last did not', async () => {
+    const { events, lines } = setUp();
+    events.emit('run.finished', { ...run, durationMs: 10 });
+    events.emit('run.finished', { ...run, result: 'failure', state: 'failed', durationMs: 20 });
+    const series = (result: string) =>
+      `cronwright_pipeline_last_run_end_timestamp_seconds{tenant="default",pipeline="p",result="${result}"} 1764000000.25`;
+    expect(await lines('cronwright_pipeline_last')).toEqual([series('success'), series('failure')]);
+  });
+
+  it('has every outcome of a fire time from the start, as the database knows them', async () => {
+    const { lines } = setUp();
+    const migration = readFileSync(join(packageRoot, 'src/db/migrations/0001_core.sql'), 'utf8');
+    const [, list = ''] = /check \(outcome in \(([^)]+)\)/.exec(migration) ?? [];
+    const known = [...list.matchAll(/'(\w+)'/g)].map(
+      ([, outcome]) => `cronwright_occurrences_total{outcome="${outcome}"} 0`,
+    );
+    expect(known).toHaveLength(5);
+    expect(await lines('cronwright_occurrences_total{')).toEqual(known);
+  });
+
+  it('counts what a schedule missed, from 0 when the schedule is known', async () => {
+    const { events, metrics, lines } = setUp();
+    const series = (schedule: string, value: number) =>
+      `cronwright_schedule_missed_total{tenant="default",schedule="${schedule}"} ${value}`;
+    metrics.setScheduleNextFires([
+      { tenant: 'default', schedule: 'p.a', nextAt: 1_000 },
+      { tenant: 'default', schedule: 'p.b', nextAt: null },
+    ]);
+    expect(await lines('cronwright_schedule_missed')).toEqual([series('p.a', 0), series('p.b', 0)]);
+    const skipped = { schedule: 'p.b', tenant: 'default', count: 3, reason: 'down' };
+    events.emit('schedule.skipped', { ...skipped, outcome: 'missed' });
+    events.emit('schedule.skipped', { ...skipped, outcome: 'skipped_paused' });
+    metrics.setScheduleNextFires([{ tenant: 'default', schedule: 'p.b', nextAt: 1_000 }]);
+    expect(await lines('cronwright_schedule_missed')).toEqual([series('p.a', 0), series('p.b', 3)]);
+  });
+
+  it('takes no wait from a run that is claimed again', async () => {
+    const { events, value } = setUp();
+    const claimed = { runId: 'r', tenant: 'default', pipeline: 'p', waitMs: 3_600_000, node: 'n' };
+    events.emit('run.claimed', { ...claimed, token: 1, waitMs: 2 });
+    events.emit('run.claimed', { ...claimed, token: 2 });
+    expect(await value('cronwright_run_queue_wait_seconds_count{tenant="default",pipeline="p"}')).toBe(1);
   });
 
   it('measures queue wait, statements and answers', async () => {
@@ -176,6 +227,20 @@ describe('what the sampler says', () => {
     expect(await value('cronwright_queue_depth{queue="slow",state="pending"}')).toBe(0);
   });
 
+  it('shows the oldest wait by queue, and 0 where nothing waits any more', async () => {
+    const { metrics, value } = setUp();
+    metrics.setOldestWaits([
+      { queue: 'default', waitMs: 0 },
+      { queue: 'default', waitMs: 1_500 },
+      { queue: 'slow', waitMs: 90_000 },
+    ]);
+    expect(await value('cronwright_queue_oldest_wait_seconds{queue="default"}')).toBe(1.5);
+    expect(await value('cronwright_queue_oldest_wait_seconds{queue="slow"}')).toBe(90);
+    metrics.setOldestWaits([{ queue: 'default', waitMs: 0 }]);
+    expect(await value('cronwright_queue_oldest_wait_seconds{queue="default"}')).toBe(0);
+    expect(await value('cronwright_queue_oldest_wait_seconds{queue="slow"}')).toBe(0);
+  });
+
   it('counts dead letters', async () => {
     const { metrics, value } = setUp();
     metrics.setDeadLetters(3);
@@ -228,7 +293,7 @@ describe('a histogram', () => {
 
 describe('process metrics', () => {
   it('carry the prefix and keep to the naming rules', async () => {
-    const metrics = createMetrics({ events: createEventBus(), version: '0.1.0' });
+    const metrics = createMetrics({ events: createEventBus(), clock: { now: () => 0 }, version: '0.1.0' });
     const { body } = await metrics.render();
     const types = body.split('\n').flatMap((line) => (line.startsWith('# TYPE ') ? [line.slice(7).split(' ')] : []));
     expect(types.map(([name]) => name)).toContain('cronwright_process_cpu_seconds_total');
