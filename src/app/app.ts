@@ -1,4 +1,5 @@
 // The daemon: everything built top to bottom, and undone in reverse.
+import { uuidv7 } from 'uuidv7';
 import { systemClock } from '../base/clock.ts';
 import { describeSettings } from '../config/describe-settings.ts';
 import { loadSettings, type Settings } from '../config/load-settings.ts';
@@ -12,6 +13,7 @@ import { createHttpServer } from '../http/create-http-server.ts';
 import { createEventBus } from '../observe/events.ts';
 import type { Logger } from '../observe/log.ts';
 import { createMetrics } from '../observe/metrics.ts';
+import { startTracing } from '../observe/start-tracing.ts';
 import { subscribeLog } from '../observe/subscribe-log.ts';
 import type { Registry } from '../steps/registry.ts';
 import { createCleanUps } from './clean-ups.ts';
@@ -59,6 +61,11 @@ export function createApp(options: AppOptions): App {
     const pipelines = await loadCheckedPipelines(settings, registry);
     for (const warning of pipelines.warnings) log.warn({ ...warning }, 'configuration warning');
 
+    const version = packageVersion();
+    const nodeId = uuidv7();
+    const tracing = await startTracing({ ...settings.tracing, version, nodeId, events, clock: systemClock });
+    cleanUps.add('tracing', () => tracing.stop());
+
     const db = await openDatabase({
       dataDir: settings.dataDir,
       ...(settings.databaseUrl === undefined ? {} : { databaseUrl: settings.databaseUrl }),
@@ -72,7 +79,6 @@ export function createApp(options: AppOptions): App {
     });
     if (db.kind === 'pglite') log.info({}, embeddedNotice);
 
-    const version = packageVersion();
     const metrics = createMetrics({
       events,
       // The engine's clock follows the database's; nothing runs before there is one.
@@ -90,6 +96,7 @@ export function createApp(options: AppOptions): App {
       env,
       events,
       version,
+      nodeId,
       apiUrl: () => url,
       schedules: true,
     });

@@ -45,6 +45,8 @@ export interface EngineOptions {
   events: EventBus;
   /** Cronwright's own version. */
   version: string;
+  /** What the node is known by; default: a new id. */
+  nodeId?: string;
   /** Base URL of this daemon's API, once it listens. */
   apiUrl: () => string | undefined;
   /** False for `cronwright run`: schedules are neither registered nor fired. */
@@ -72,7 +74,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const cleanUps = createCleanUps();
   const clock = createAdjustableClock();
   const node = {
-    id: uuidv7(),
+    id: options.nodeId ?? uuidv7(),
     name: `${hostname()}-${process.pid}`,
     version: options.version,
     startedAt: new Date(clock.now()),

@@ -1,4 +1,6 @@
 // `cronwright run`: one run of one pipeline, without a daemon, by an engine of its own that serves nothing else.
+import { uuidv7 } from 'uuidv7';
+import { systemClock } from '../base/clock.ts';
 import { sleepUnlessAborted } from '../base/service.ts';
 import type { Settings } from '../config/load-settings.ts';
 import { announceRuns } from '../control/announce-runs.ts';
@@ -8,6 +10,7 @@ import { openDatabase } from '../db/open-database.ts';
 import { waitForDatabase } from '../db/wait-for-database.ts';
 import { isTerminal } from '../domain/run.ts';
 import { createEventBus } from '../observe/events.ts';
+import { startTracing } from '../observe/start-tracing.ts';
 import { enqueueRuns } from '../queue/enqueue-runs.ts';
 import { getRun, type RunDetail } from '../reads/get-run.ts';
 import { type LogLineView, runLogs } from '../reads/run-logs.ts';
@@ -54,6 +57,10 @@ export async function runOnce(options: RunOnceOptions): Promise<RunOnceResult> {
       ...databaseHooks(events),
     });
     cleanUps.add('database', () => db.close());
+    const version = packageVersion();
+    const nodeId = uuidv7();
+    const tracing = await startTracing({ ...settings.tracing, version, nodeId, events, clock: systemClock });
+    cleanUps.add('tracing', () => tracing.stop());
     await waitForDatabase(db, { signal: AbortSignal.abort() });
     // A queue of its own: this engine takes no other run, and no other takes this one.
     const queue = `run-${process.pid}`;
@@ -64,7 +71,8 @@ export async function runOnce(options: RunOnceOptions): Promise<RunOnceResult> {
       pipelines,
       env,
       events,
-      version: packageVersion(),
+      version,
+      nodeId,
       apiUrl: () => undefined,
       schedules: false,
     });

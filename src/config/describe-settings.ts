@@ -32,6 +32,7 @@ export function describeSettings(settings: Settings): DescribedSetting[] {
     'http.allow_private_hosts': settings.http.allowPrivateHosts,
     on_failure: settings.onFailure.map(({ uses }) => uses),
     'tracing.endpoint': settings.tracing.endpoint === undefined ? null : maskUrl(settings.tracing.endpoint),
+    'tracing.headers': settings.tracing.headers === undefined ? null : mask,
     'tracing.sample': settings.tracing.sample,
     'limits.live_runs_per_tenant': limits.liveRunsPerTenant,
     'limits.logs_per_run': limits.logBytesPerRun,

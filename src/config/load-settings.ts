@@ -7,6 +7,7 @@ import { buildCalendar } from './build-pipeline.ts';
 import { settingsJsonSchema } from './json-schema.ts';
 import { formatKeyPath } from './key-path.ts';
 import { type SettingsShape, settingsSchema } from './settings-schema.ts';
+import { type TracingSettings, tracingSettings } from './tracing-settings.ts';
 import { readYaml, type YamlDocument } from './yaml-source.ts';
 import { zodProblems } from './zod-problems.ts';
 
@@ -57,8 +58,7 @@ export interface Settings {
   http: { allowPrivateHosts: readonly string[] };
   /** What is sent when a run fails; `with` may hold expressions. */
   onFailure: readonly { uses: string; with: Readonly<Record<string, unknown>> }[];
-  /** Absent endpoint: no spans. */
-  tracing: { endpoint?: string; sample: number };
+  tracing: TracingSettings;
   limits: { liveRunsPerTenant: number; logBytesPerRun: number };
   retention: { historyMs: number; keepLast: number; logsMs: number; occurrencesMs: number };
   timing: {
@@ -231,7 +231,7 @@ function buildSettings(
   options: LoadSettingsOptions,
   sources: Record<string, SettingSource>,
 ): Settings {
-  const { timing, retention, limits, tracing } = shape;
+  const { timing, retention, limits } = shape;
   const token = options.flags?.token ?? nonEmpty(options.env.CRONWRIGHT_TOKEN);
   if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) throw unusableToken();
   if (options.configDir ?? options.flags?.config) sources.config = 'flag';
@@ -264,7 +264,7 @@ function buildSettings(
     calendars: Object.fromEntries(Object.entries(shape.calendars).map(([name, days]) => [name, buildCalendar(days)])),
     http: { allowPrivateHosts: shape.http.allow_private_hosts },
     onFailure: shape.on_failure,
-    tracing: { ...(tracing.endpoint === undefined ? {} : { endpoint: tracing.endpoint }), sample: tracing.sample },
+    tracing: tracingSettings(shape.tracing, options.env, sources),
     limits: {
       liveRunsPerTenant: limits.live_runs_per_tenant,
       logBytesPerRun: limits.logs_per_run,

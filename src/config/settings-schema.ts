@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { settingDefaults as defaults } from './defaults.ts';
 import { calendarSchema } from './pipeline-schema.ts';
 import { duration, hyphenId, says, text } from './schema-parts.ts';
+import { isHttpUrl } from './tracing-settings.ts';
 
 const environmentName = z
   .string()
@@ -34,7 +35,7 @@ const databaseUrl = z
   .string()
   .regex(/^postgres(ql)?:\/\/./, says('not a database URL', 'postgres://user:password@host:5432/name'));
 
-const httpUrl = z.string().regex(/^https?:\/\/./, says('not an HTTP URL', 'http://host:4318'));
+const httpUrl = z.string().refine(isHttpUrl, says('not an HTTP URL', 'http://host:4318'));
 
 const notification = z
   .strictObject({

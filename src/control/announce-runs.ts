@@ -1,22 +1,25 @@
 // Tells everyone of runs that are durable now: gives them free slots, wakes workers and emits the events.
 import type { NewRun } from '../domain/new-run.ts';
+import { withinTrace } from '../observe/tracer.ts';
 import { admitRuns, type SlotKey } from '../queue/admit-runs.ts';
 import type { ControlContext } from './control-context.ts';
 
 /** Never throws: the runs are there, and the sweep admits what this could not. */
 export async function announceRuns(context: ControlContext, runs: readonly NewRun[]): Promise<void> {
-  for (const run of runs) {
-    context.events.emit('run.enqueued', {
-      runId: run.id,
-      tenant: run.tenant,
-      pipeline: run.pipeline,
-      origin: run.origin,
-      queue: run.queue,
-      ...(run.schedule === null ? {} : { schedule: run.schedule }),
-    });
-  }
+  for (const run of runs) withinTrace(run.traceparent, () => tellEnqueued(context, run));
   await admitQuietly(context, slotKeysOf(runs));
   context.wake.workers();
+}
+
+function tellEnqueued(context: ControlContext, run: NewRun): void {
+  context.events.emit('run.enqueued', {
+    runId: run.id,
+    tenant: run.tenant,
+    pipeline: run.pipeline,
+    origin: run.origin,
+    queue: run.queue,
+    ...(run.schedule === null ? {} : { schedule: run.schedule }),
+  });
 }
 
 /** Admits what the keys allow; a failure is left to the sweep. */

@@ -1,6 +1,7 @@
 // Coalesces runs that callers start at the same time: what one turn of the event loop brings is one write.
 import { CronwrightError, type ErrorCode } from '../domain/errors.ts';
 import type { NewRun } from '../domain/new-run.ts';
+import { outsideTraces } from '../observe/tracer.ts';
 
 export interface EnqueueBatcher {
   /** Resolves once the run is durable. */
@@ -28,7 +29,8 @@ export function createEnqueueBatcher(write: (runs: readonly NewRun[]) => Promise
   function schedule(): void {
     if (busy || waiting.length === 0) return;
     busy = true;
-    setImmediate(flush);
+    // The batch belongs to many callers, not to the trace of the first.
+    outsideTraces(() => setImmediate(flush));
   }
 
   function flush(): void {

@@ -2,10 +2,10 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Caller } from '../control/start-run.ts';
 import { CronwrightError } from '../domain/errors.ts';
+import { activeTraceparent, formatTraceparent, parseTraceparent } from '../observe/traceparent.ts';
 
 const origins = ['api', 'cli', 'webhook'] as const;
 const tenantPattern = /^[a-z0-9][a-z0-9_-]{0,62}$/;
-const traceparentPattern = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 const printable = /^[\x20-\x7e]{1,200}$/;
 
 /** Throws `invalid_input` naming the header that is wrong. */
@@ -21,15 +21,19 @@ export function readCaller(headers: IncomingHttpHeaders): Caller {
   if (idempotencyKey !== undefined && !printable.test(idempotencyKey)) {
     throw wrongHeader('Idempotency-Key', idempotencyKey, '1 to 200 printable characters');
   }
-  // A trace that cannot be read is no reason to refuse work.
-  const traceparent = headerOf(headers, 'traceparent');
   return {
     tenant,
     actor,
     origin: known,
     idempotencyKey,
-    traceparent: traceparent !== undefined && traceparentPattern.test(traceparent) ? traceparent : undefined,
+    traceparent: activeTraceparent() ?? givenTraceparent(headers),
   };
+}
+
+/** Where no spans are made here, the caller's is who enqueues. One that cannot be read is no reason to refuse work. */
+function givenTraceparent(headers: IncomingHttpHeaders): string | undefined {
+  const parsed = parseTraceparent(headerOf(headers, 'traceparent'));
+  return parsed && formatTraceparent(parsed);
 }
 
 function headerOf(headers: IncomingHttpHeaders, name: string): string | undefined {

@@ -14,6 +14,7 @@ import { pipelineRoutes } from './routes/pipeline-routes.ts';
 import { queueRoutes } from './routes/queue-routes.ts';
 import { runRoutes } from './routes/run-routes.ts';
 import { scheduleRoutes } from './routes/schedule-routes.ts';
+import { traceRequest } from './trace-request.ts';
 
 /** What a request carries through the app: Node's own message, and the route it met, for the event of its end. */
 export interface Served {
@@ -46,14 +47,18 @@ export function createHttpApp(options: HttpAppOptions): Hono<HttpEnv> {
 
   const mount: Mount = (method, path, handler) => {
     remember(table, method, path);
-    app.on(method, path.replace(/\{(\w+)\}/g, ':$1'), async (c) => {
-      c.env.route = path;
+    const answer: HttpHandler = async (c) => {
       try {
         access.check({ method: c.req.method, path: c.req.path, headers: c.env.incoming.headers });
         return await handler(c);
       } catch (error) {
         return loginInstead(error, c) ?? answerError(context, error, c.req.path);
       }
+    };
+    const isTraced = path.startsWith('/api/v1/');
+    app.on(method, path.replace(/\{(\w+)\}/g, ':$1'), (c) => {
+      c.env.route = path;
+      return isTraced ? traceRequest(c.env.incoming, path, async () => answer(c)) : answer(c);
     });
   };
 

@@ -71,6 +71,8 @@ export interface Events {
   'db.initialised': { dataDir: string; seconds: number };
   'db.upkeep': { seconds: number; writes: number };
   'db.upkeep_failed': { reason: string };
+  /** Spans got lost on their way to the collector; `untold`: how often since the last of these events. */
+  'tracing.failed': { endpoint: string; reason: string; untold: number };
   'http.served': { route: string; method: string; status: number; seconds: number };
 }
 

@@ -40,6 +40,7 @@ const levels: Levels = {
   'db.initialised': 'info',
   'db.upkeep': 'debug',
   'db.upkeep_failed': 'warn',
+  'tracing.failed': 'warn',
   'http.served': ({ status }) => (status >= 500 ? 'warn' : 'debug'),
 };
 

@@ -1,19 +1,19 @@
-// The hooks for traces: one span a run, one a step attempt. Without an SDK all of it does nothing.
+// The spans: one a claim of a run, one a step attempt, one a batch of due schedules. Without an SDK all of it does nothing.
 import {
   type Attributes,
   type Context,
   context,
-  isSpanContextValid,
-  ProxyTracerProvider,
+  type Link,
   ROOT_CONTEXT,
   type Span,
-  type SpanContext,
   SpanKind,
   SpanStatusCode,
   TraceFlags,
-  type Tracer,
   trace,
 } from '@opentelemetry/api';
+import { claimIds, withIds } from './trace-ids.ts';
+import { formatTraceparent, parseTraceparent } from './traceparent.ts';
+import { registeredTracer } from './tracer.ts';
 
 /** A span that is open: pass it down, run code within it, end it once. */
 export interface OpenSpan {
@@ -21,51 +21,68 @@ export interface OpenSpan {
   readonly traceparent: string | undefined;
   /** Runs `work` as part of the span: log lines and spans begun inside belong to it. */
   within<T>(work: () => T): T;
-  /** `result` is the word of the metrics: success, failure, timeout, cancellation, skip, error. */
+  /** Something that happened at one moment of it. */
+  event(name: string, attributes: Attributes): void;
+  /** `result` is the word of the metrics: success, failure, timeout, cancellation, skip, error. A second end does nothing. */
   end(result: string, error?: { name: string; message: string }): void;
 }
 
-export interface RunSpanOptions {
-  runId: string;
-  tenant: string;
-  pipeline: string;
-  origin: string;
-  schedule?: string | null;
+export interface RunSpan extends OpenSpan {
+  /** What the spans of the run's steps are children of. */
+  readonly context: Context;
+  /** Ends the span of a run that has not ended: it goes on in another claim, or elsewhere. */
+  release(state: string, reason: string): void;
+}
+
+/** One claim of a run. */
+export interface SpannedClaim {
+  /** A UUID: the id of the trace. */
+  readonly runId: string;
+  readonly tenant: string;
+  readonly pipeline: string;
+  readonly schedule: string | null;
   /** Which claim of the run this is: the fencing token. */
-  token: number;
+  readonly token: number;
+  /** Which run-level attempt. */
+  readonly attempt: number;
+}
+
+/** Where the run comes from. */
+export interface SpannedRun {
+  readonly origin: string;
   /** As kept in the run's row: the span links to who enqueued it. */
-  traceparent?: string | null;
+  readonly traceparent: string | null;
+  /** The run that this one retries or belongs to. */
+  readonly parentId: string | null;
 }
 
 export interface StepSpanOptions {
   step: string;
   stepType: string;
   attempt: number;
-  item?: number;
+  item?: number | undefined;
 }
 
-export interface RunSpan extends OpenSpan {
-  /** What the spans of the run's steps are children of. */
-  readonly context: Context;
-}
-
-/** Opens the span `RUN {pipeline}`: a trace of its own, linked to the one that enqueued the run. */
-export function startRunSpan(options: RunSpanOptions): RunSpan {
+/**
+ * Opens the span `RUN {pipeline}` of one claim. All claims of a run are one trace, which is linked to the span that enqueued
+ * the run; the sampler sees the same trace id in each of them and so decides alike.
+ */
+export function startRunSpan(claim: SpannedClaim, run: SpannedRun): RunSpan {
   const tracer = registeredTracer();
   if (!tracer) return noSpan;
-  const enqueuedBy = parseTraceparent(options.traceparent);
   const attributes: Attributes = {
-    'cicd.pipeline.name': options.pipeline,
-    'cicd.pipeline.run.id': options.runId,
-    'cronwright.tenant': options.tenant,
-    'cronwright.origin': options.origin,
-    'cronwright.token': options.token,
+    'cicd.pipeline.action.name': 'RUN',
+    'cicd.pipeline.name': claim.pipeline,
+    'cicd.pipeline.run.id': claim.runId,
+    'cronwright.tenant': claim.tenant,
+    'cronwright.origin': run.origin,
+    'cronwright.token': claim.token,
+    'cronwright.attempt': claim.attempt,
   };
-  if (options.schedule) attributes['cronwright.schedule'] = options.schedule;
-  const span = tracer.startSpan(
-    `RUN ${options.pipeline}`,
-    { kind: SpanKind.CONSUMER, attributes, links: enqueuedBy ? [{ context: enqueuedBy }] : [] },
-    ROOT_CONTEXT,
+  if (claim.schedule !== null) attributes['cronwright.schedule'] = claim.schedule;
+  const options = { kind: SpanKind.SERVER, attributes, links: linksOf(claim, run) };
+  const span = withIds(claimIds(claim.runId, claim.token), () =>
+    tracer.startSpan(`RUN ${claim.pipeline}`, options, ROOT_CONTEXT),
   );
   return open(span, ROOT_CONTEXT, 'cicd.pipeline.result');
 }
@@ -84,70 +101,75 @@ export function startStepSpan(run: RunSpan, options: StepSpanOptions): OpenSpan 
   return open(span, run.context, 'cicd.pipeline.task.run.result');
 }
 
-/** The traceparent of the span that is active now: what enqueue keeps in the run's row. */
-export function activeTraceparent(): string | undefined {
-  const span = trace.getActiveSpan();
-  return span && formatTraceparent(span.spanContext());
+/** Opens the span under which due schedules become runs. */
+export function startEnqueueSpan(runs: number): OpenSpan {
+  const tracer = registeredTracer();
+  if (!tracer) return noSpan;
+  const span = tracer.startSpan(
+    'ENQUEUE due schedules',
+    { kind: SpanKind.PRODUCER, attributes: { 'cronwright.runs': runs } },
+    ROOT_CONTEXT,
+  );
+  return open(span, ROOT_CONTEXT, 'cronwright.result');
 }
 
-/**
- * Reads a W3C traceparent (https://www.w3.org/TR/trace-context/#traceparent-header). Undefined where it is absent or wrong:
- * a caller's broken header must not stop a run.
- */
-export function parseTraceparent(text: string | null | undefined): SpanContext | undefined {
-  const match = text ? traceparentPattern.exec(text.trim()) : null;
-  const [, version, traceId, spanId, flags, rest] = match ?? [];
-  if (!traceId || !spanId || !flags || version === 'ff' || (version === '00' && rest)) return undefined;
-  const parsed = { traceId, spanId, traceFlags: Number.parseInt(flags, 16) & TraceFlags.SAMPLED, isRemote: true };
-  return isSpanContextValid(parsed) ? parsed : undefined;
-}
-
-/** Writes a W3C traceparent; undefined where there is no trace. */
-export function formatTraceparent(spanContext: SpanContext): string | undefined {
-  if (!isSpanContextValid(spanContext)) return undefined;
-  const flags = (spanContext.traceFlags & TraceFlags.SAMPLED).toString(16).padStart(2, '0');
-  return `00-${spanContext.traceId}-${spanContext.spanId}-${flags}`;
-}
-
-/** Versions above 00 may append fields; those of 00 may not. */
-const traceparentPattern = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
-
-/** Results that are not errors: a cancelled run did what it was told. */
-const fineResults = new Set(['success', 'skip', 'cancellation']);
-
-/** Where no SDK is registered: the API's own no-op spans cost microseconds, and there are tens of thousands a second. */
-const noSpan: RunSpan = {
+/** Where no SDK is registered: one object for all, as there are tens of thousands a second. */
+export const noSpan: RunSpan = {
   context: ROOT_CONTEXT,
   traceparent: undefined,
   within: (work) => work(),
+  event() {},
   end() {},
+  release() {},
 };
 
-/** The SDK's tracer; undefined where none is registered (yet). */
-function registeredTracer(): Tracer | undefined {
-  const provider = trace.getTracerProvider();
-  return provider instanceof ProxyTracerProvider
-    ? provider.getDelegateTracer('cronwright')
-    : provider.getTracer('cronwright');
+/**
+ * Nothing is stored for a link: the ids follow from the run's. The claim before has the token before, or the one before that
+ * where a rescue, which raises the token too, stood between.
+ */
+function linksOf({ runId, token }: SpannedClaim, { traceparent, parentId }: SpannedRun): Link[] {
+  const links: Link[] = [];
+  const enqueuedBy = parseTraceparent(traceparent);
+  if (enqueuedBy) links.push({ context: enqueuedBy, attributes: { 'cronwright.link': 'enqueued_by' } });
+  for (const earlier of [token - 1, token - 2]) {
+    if (earlier > 0) links.push(linkToClaim(runId, earlier, 'earlier_claim'));
+  }
+  if (parentId) links.push(linkToClaim(parentId, 1, 'parent_run'));
+  return links;
 }
+
+function linkToClaim(runId: string, token: number, what: string): Link {
+  const context = { ...claimIds(runId, token), traceFlags: TraceFlags.SAMPLED, isRemote: true };
+  return { context, attributes: { 'cronwright.link': what } };
+}
+
+/** Results that are not errors: a cancelled run did what it was told. */
+const fineResults = new Set(['success', 'skip', 'cancellation']);
+const maxMessage = 1_000;
 
 function open(span: Span, parent: Context, resultAttribute: string): RunSpan {
   const spanContext = trace.setSpan(parent, span);
+  let isEnded = false;
+  const endWith = (attributes: Attributes): void => {
+    if (isEnded) return;
+    isEnded = true;
+    span.setAttributes(attributes);
+    span.end();
+  };
   return {
     context: spanContext,
-    get traceparent() {
-      return formatTraceparent(span.spanContext());
-    },
+    traceparent: formatTraceparent(span.spanContext()),
     within: (work) => context.with(spanContext, work),
+    event: (name, attributes) => void span.addEvent(name, attributes),
     end(result, error) {
-      if (span.isRecording()) {
-        span.setAttribute(resultAttribute, result);
-        if (error) span.setAttribute('error.type', error.name);
-        if (!fineResults.has(result)) {
-          span.setStatus({ code: SpanStatusCode.ERROR, ...(error && { message: error.message }) });
-        }
+      const isError = !fineResults.has(result);
+      if (isError && !isEnded) {
+        const message = error?.message.slice(0, maxMessage);
+        span.setStatus({ code: SpanStatusCode.ERROR, ...(message === undefined ? {} : { message }) });
       }
-      span.end();
+      const reason = error && { [isError ? 'error.type' : 'cronwright.reason']: error.name };
+      endWith({ [resultAttribute]: result, ...reason });
     },
+    release: (state, reason) => endWith({ 'cronwright.released_to': state, 'cronwright.reason': reason }),
   };
 }

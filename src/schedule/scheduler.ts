@@ -6,6 +6,7 @@ import type { Database } from '../db/database.ts';
 import type { NewRun } from '../domain/new-run.ts';
 import type { PipelineCatalog } from '../domain/pipeline-catalog.ts';
 import type { EventBus } from '../observe/events.ts';
+import { noSpan, startEnqueueSpan } from '../observe/trace.ts';
 import { admitRuns } from '../queue/admit-runs.ts';
 import { type CommittedDue, commitDue } from '../queue/commit-due.ts';
 import { type DueScheduleRow, findDueSchedules, nextDueSchedule } from '../queue/find-due-schedules.ts';
@@ -75,12 +76,16 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   async function commitBatch(rows: readonly DueScheduleRow[]): Promise<void> {
     const nowMs = rows[0]?.nowMs ?? clock.now();
     const batch = decideBatch(rows, nowMs, options.catalog);
+    const span = batch.runs.length === 0 ? noSpan : startEnqueueSpan(batch.runs.length);
+    for (const run of batch.runs) run.traceparent = span.traceparent ?? null;
     const committed = await commitWhole(batch);
     const enqueued = batch.runs.filter((run) => committed.enqueued.has(run.id));
+    // Where another scheduler was first nothing links to the span, and without an end nobody sees it.
+    if (enqueued.length > 0) span.end('success');
     if (enqueued.length > 0) options.onEnqueued();
     const admitted = await admitRuns(db, contestedKeys(rows, enqueued));
     if (admitted.length > 0 || batch.replacements.length > 0) options.onEnqueued();
-    tell(batch, committed, enqueued, nowMs);
+    span.within(() => tell(batch, committed, enqueued, nowMs));
   }
 
   /** A run and the cancel of those it replaces are durable together: nobody asks a second time. */

@@ -33,9 +33,11 @@ export async function executeRun(run: LiveRun, deps: ExecuteDeps): Promise<void>
       case 'give_back':
         return await giveBack(run, end.reason, deps);
       case 'lost':
-        deps.events.emit('run.lease_lost', { runId: run.claimed.runId, tenant: run.claimed.tenant });
+        return tellLost(run, deps);
     }
   } finally {
+    // Nothing where the verbs have ended it: then it is a fault of the engine that ends it.
+    run.span.end('error');
     clearTimeout(watch);
     deps.logs.forget(run.claimed);
   }
@@ -162,10 +164,7 @@ async function finishRun(run: LiveRun, end: Verdict & { kind: 'finish' }, deps: 
     },
     deps,
   );
-  if (!isOurs) {
-    deps.events.emit('run.lease_lost', { runId: claimed.runId, tenant: claimed.tenant });
-    return;
-  }
+  if (!isOurs) return tellLost(run, deps);
   const finished: Events['run.finished'] = {
     runId: claimed.runId,
     tenant: claimed.tenant,
@@ -177,7 +176,8 @@ async function finishRun(run: LiveRun, end: Verdict & { kind: 'finish' }, deps: 
   };
   if (claimed.schedule !== null) finished.schedule = claimed.schedule;
   if (error !== undefined) finished.error = error;
-  deps.events.emit('run.finished', finished);
+  run.span.within(() => deps.events.emit('run.finished', finished));
+  run.span.end(finished.result, end.error ?? undefined);
 }
 
 async function releaseToWait(run: LiveRun, untilMs: number, deps: ExecuteDeps): Promise<void> {
@@ -224,10 +224,18 @@ async function releaseAs(
   // A cancel that is being obeyed is no news: what is left is the clean-up, and it may wait.
   const isCancelled = run.cancelledBy !== undefined;
   const isOurs = await flushRelease(run, { ...release, progress, message, isCancelled }, deps);
+  if (!isOurs) return tellLost(run, deps);
   const { runId, tenant, pipeline } = run.claimed;
-  if (!isOurs) deps.events.emit('run.lease_lost', { runId, tenant });
-  else
-    deps.events.emit('run.released', { runId, tenant, pipeline, state: release.state, reason: release.waitKind ?? '' });
+  const { state } = release;
+  const reason = release.waitKind ?? '';
+  run.span.within(() => deps.events.emit('run.released', { runId, tenant, pipeline, state, reason }));
+  run.span.release(state, reason || (state === 'retrying' ? 'run_retry' : 'shutdown'));
+}
+
+function tellLost(run: LiveRun, deps: ExecuteDeps): void {
+  const { runId, tenant } = run.claimed;
+  run.span.within(() => deps.events.emit('run.lease_lost', { runId, tenant }));
+  run.span.end('error', { name: 'LeaseLost', message: 'the run now belongs to another worker' });
 }
 
 function cancelError(run: LiveRun): StoredError {

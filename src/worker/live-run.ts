@@ -4,6 +4,7 @@ import type { Json } from '../base/json.ts';
 import type { Scope, StepScope } from '../domain/expressions/scope.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import type { StepState, Transition } from '../domain/run.ts';
+import { noSpan, type RunSpan } from '../observe/trace.ts';
 import type { ClaimedRun, RunRecord } from '../queue/claim-runs.ts';
 import type { FencedWrite, StepWrite } from '../queue/fenced-write.ts';
 import type { StepRecord } from '../queue/load-runs.ts';
@@ -29,6 +30,8 @@ export interface LiveRun {
   claimed: ClaimedRun;
   record: RunRecord;
   compiled: CompiledPipeline;
+  /** This claim's part of the run's trace. */
+  span: RunSpan;
   steps: Map<string, StepProgress>;
   /** Items of fan-outs, by step. */
   items: Map<string, Map<number, StepProgress>>;
@@ -66,6 +69,7 @@ export function createLiveRun(
     claimed,
     record,
     compiled,
+    span: noSpan,
     steps: new Map(),
     items: new Map(),
     scope: createScope(claimed, record, compiled, apiUrl),

@@ -3,8 +3,10 @@ import { sleepUnlessAborted } from '../base/service.ts';
 import { errorMessage } from '../domain/errors.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import { decideRetry, workerHoldMs } from '../domain/retry-policy.ts';
+import { noSpan, type OpenSpan, startStepSpan } from '../observe/trace.ts';
 import { abortReasonOf } from '../steps/abort-reason.ts';
 import type { AbortReason } from '../steps/api.ts';
+import type { Attempt } from '../steps/attempt-services.ts';
 import type { AttemptResult } from '../steps/observed-step.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
@@ -38,8 +40,10 @@ export async function runAttempts(
     const held = progress.notBefore - deps.clock.now();
     if (held > workerHoldMs) return { kind: 'waiting', untilMs: progress.notBefore };
     if (held > 0 && !(await sleepUnlessAborted(held, signal))) continue;
-    const result = await attemptOnce(run, step, item, progress, signal, deps);
+    const span = openAttemptSpan(run, step, item?.index, progress.attempts + 1);
+    const result = await attemptOnce(run, step, item, progress, signal, span, deps);
     if (result.kind === 'completed') {
+      span.end('success');
       progress.state = 'completed';
       progress.output = result.output;
       progress.error = null;
@@ -47,6 +51,7 @@ export async function runAttempts(
       return { kind: 'completed' };
     }
     if (result.kind === 'lease_lost' || result.kind === 'shutdown' || result.kind === 'cancelled') {
+      span.end('cancellation', result.error);
       // Not a failure: the attempt is not counted, and the step starts again elsewhere.
       if (result.kind === 'shutdown') progress.attempts -= 1;
       return { kind: 'interrupted', by: result.kind };
@@ -56,12 +61,24 @@ export async function runAttempts(
     const decision = decideRetry(step.definition.retry, { ...progress, rateLimitedInARow }, error, deps.random());
     const isOver = decision.kind === 'give_up' || (result.kind === 'timeout' && result.scope === 'run');
     progress.error = error;
-    if (isOver) return failed(progress, deps);
+    const word = result.kind === 'timeout' ? 'timeout' : 'failure';
+    if (isOver) {
+      span.end(word, error);
+      return failed(progress, deps);
+    }
     progress.retries = decision.retries;
     progress.rateLimitedMs = decision.rateLimitedMs;
     progress.notBefore = Math.min(deps.clock.now() + decision.delayMs, latestMs);
-    noteRetry(run, step, item?.index, progress, error, decision.delayMs, deps);
+    span.within(() => noteRetry(run, step, item?.index, progress, error, decision.delayMs, deps));
+    span.event('retry', { 'cronwright.delay_ms': decision.delayMs, 'cronwright.error_class': error.class });
+    span.end(word, error);
   }
+}
+
+function openAttemptSpan(run: LiveRun, step: CompiledStep, item: number | undefined, attempt: number): OpenSpan {
+  if (run.span === noSpan) return noSpan;
+  const { id, uses } = step.definition;
+  return startStepSpan(run.span, { step: id, stepType: uses, attempt, item });
 }
 
 function failed(progress: StepProgress, deps: ExecuteDeps): AttemptsEnd {
@@ -76,6 +93,7 @@ async function attemptOnce(
   item: { index: number; value: unknown } | undefined,
   progress: StepProgress,
   signal: AbortSignal,
+  span: OpenSpan,
   deps: ExecuteDeps,
 ): Promise<AttemptResult> {
   progress.state = 'running';
@@ -101,7 +119,7 @@ async function attemptOnce(
   }
   const { runId, tenant, pipeline, token } = run.claimed;
   const suffix = item === undefined ? '' : `/${item.index}`;
-  return deps.observed.run(type, {
+  const attempt: Attempt = {
     runId,
     tenant,
     pipeline,
@@ -113,11 +131,13 @@ async function attemptOnce(
     dryRun: run.record.dryRun,
     input: input.value,
     env: input.env,
-    traceparent: run.record.traceparent ?? undefined,
+    // Where no spans are made here, the caller's trace is passed on and does not break off.
+    traceparent: span.traceparent ?? run.record.traceparent ?? undefined,
     timeoutMs: definition.timeoutMs,
     signal,
     secrets: input.secrets,
-  });
+  };
+  return span.within(() => deps.observed.run(type, attempt));
 }
 
 const leaseLost: StoredError = {

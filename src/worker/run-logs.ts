@@ -2,6 +2,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Service } from '../base/service.ts';
 import type { Queryable } from '../db/database.ts';
+import { outsideTraces } from '../observe/tracer.ts';
 import { appendLogs, type LogChunk, type StoredLogLine } from '../store/append-logs.ts';
 
 import { isRefused } from './checkpoint-writer.ts';
@@ -70,7 +71,7 @@ export function createRunLogs(options: {
     if (buffer.total > options.maxPerRun) {
       if (!buffer.isFull) buffer.lines.push(fullLine(options.maxPerRun, options.clock));
       buffer.isFull = true;
-      timer ??= setTimeout(flushSoon, flushEveryMs);
+      timer ??= timerFor(flushEveryMs);
       return;
     }
     if (waitingCharacters + line.text.length > maxWaitingCharacters) {
@@ -79,7 +80,12 @@ export function createRunLogs(options: {
     }
     buffer.lines.push(line);
     waitingCharacters += line.text.length;
-    timer ??= setTimeout(flushSoon, flushEveryMs);
+    timer ??= timerFor(flushEveryMs);
+  }
+
+  /** The flush is everybody's, and no part of the step that logged first. */
+  function timerFor(ms: number): NodeJS.Timeout {
+    return outsideTraces(() => setTimeout(flushSoon, ms));
   }
 
   function flushSoon(): void {
@@ -114,7 +120,7 @@ export function createRunLogs(options: {
         options.onError(error);
         // The bound on what waits holds for these too. What the database will not store is given up.
         unsent = isRefused(error) ? [] : chunks;
-        if (unsent.length > 0 && !isStopped) timer ??= setTimeout(flushSoon, retryEveryMs);
+        if (unsent.length > 0 && !isStopped) timer ??= timerFor(retryEveryMs);
       }
       waitingCharacters = [...unsent, ...buffers.values()].reduce((sum, { lines }) => sum + charactersOf(lines), 0);
     });

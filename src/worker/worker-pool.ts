@@ -1,6 +1,7 @@
 // Claims ready runs for the places that are free and carries them out; heavy runs take workers, light ones places in flight.
 import { createLoopService, type Service } from '../base/service.ts';
 import { createWakeUp } from '../base/wake-up.ts';
+import { startRunSpan } from '../observe/trace.ts';
 import { type ClaimedRun, claimRuns } from '../queue/claim-runs.ts';
 import { returnClaims } from '../queue/return-claims.ts';
 import type { AbortReason } from '../steps/api.ts';
@@ -122,7 +123,8 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
 
   function carryOut(run: LiveRun, weight: Weight): void {
     runs.set(run.claimed.runId, run);
-    tellClaimed(run.claimed);
+    run.span = startRunSpan(run.claimed, run.record);
+    run.span.within(() => tellClaimed(run.claimed));
     executeRun(run, options).then(
       () => letGo(run, weight),
       (error: unknown) => {

@@ -2,6 +2,7 @@
 import { type Default, fileLimits, pipelineDefaults, settingDefaults } from '../../src/config/defaults.ts';
 import { pipelineJsonSchema, settingsJsonSchema } from '../../src/config/json-schema.ts';
 import { settingOverrides } from '../../src/config/load-settings.ts';
+import { tracingVariables } from '../../src/config/tracing-settings.ts';
 
 interface Property {
   description?: string;
@@ -35,6 +36,12 @@ A flag beats the environment, which beats \`cronwright.yaml\`, which beats the d
 | setting | flag | environment |
 |---|---|---|
 ${overrideRows()}
+
+Where \`cronwright.yaml\` names no \`tracing.endpoint\`, the standard variables of OpenTelemetry count:
+
+| environment | what it is |
+|---|---|
+${tracingRows()}
 
 The token stands in no file. A secret \`NAME\` that \`secrets\` does not list is looked up as \`CRONWRIGHT_SECRET_NAME\`.
 
@@ -108,6 +115,12 @@ function kindOf(property: Property): string {
     object: 'keys and values',
   };
   return words[property.type ?? ''] ?? property.type ?? 'any value';
+}
+
+function tracingRows(): string {
+  return Object.entries(tracingVariables)
+    .map(([variable, what]) => `| \`${variable}\` | ${what} |`)
+    .join('\n');
 }
 
 function overrideRows(): string {

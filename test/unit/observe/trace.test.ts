@@ -10,16 +10,16 @@ import {
   trace,
 } from '@opentelemetry/api';
 import { afterEach, describe, expect, it } from 'vitest';
-import {
-  activeTraceparent,
-  formatTraceparent,
-  parseTraceparent,
-  startRunSpan,
-  startStepSpan,
-} from '../../../src/observe/trace.ts';
+import { noSpan, startEnqueueSpan, startRunSpan, startStepSpan } from '../../../src/observe/trace.ts';
+import { claimIds } from '../../../src/observe/trace-ids.ts';
+import { activeTraceparent, formatTraceparent, parseTraceparent } from '../../../src/observe/traceparent.ts';
+import { withinTrace } from '../../../src/observe/tracer.ts';
 
 const header = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
-const run = { runId: 'r1', tenant: 'default', pipeline: 'repo-docs', origin: 'api', token: 3 };
+const runId = '0199a3f0-7c1d-7abc-8def-0123456789ab';
+const traceId = '0199a3f07c1d7abc8def0123456789ab';
+const claim = { runId, tenant: 'default', pipeline: 'repo-docs', schedule: null, token: 1, attempt: 1 };
+const record = { origin: 'api', traceparent: null, parentId: null };
 
 afterEach(() => {
   trace.disable();
@@ -70,12 +70,17 @@ describe('traceparent', () => {
 
 describe('without an SDK', () => {
   it('spans do nothing, and what runs within them runs', () => {
-    const runSpan = startRunSpan({ ...run, traceparent: header });
+    const runSpan = startRunSpan(claim, { ...record, traceparent: header });
     const stepSpan = startStepSpan(runSpan, { step: 'fetch', stepType: 'git.checkout', attempt: 1 });
     expect(stepSpan.within(() => 42)).toBe(42);
     expect([runSpan.traceparent, stepSpan.traceparent]).toEqual([undefined, undefined]);
+    stepSpan.event('retry', {});
     stepSpan.end('success');
+    runSpan.release('waiting', 'step_retry');
     runSpan.end('failure', { name: 'Error', message: 'm' });
+    const enqueueing = startEnqueueSpan(3);
+    expect([runSpan, stepSpan, enqueueing].every((span) => span === noSpan)).toBe(true);
+    expect(withinTrace(header, () => activeTraceparent())).toBeUndefined();
   });
 });
 
@@ -137,7 +142,10 @@ function recordingSpan(recorded: RecordedSpan): Span {
       recorded.ended = true;
     },
     isRecording: () => !recorded.ended,
-    setAttributes: () => span,
+    setAttributes: (attributes) => {
+      Object.assign(recorded.attributes, attributes);
+      return span;
+    },
     addEvent: () => span,
     addLink: () => span,
     addLinks: () => span,
@@ -150,7 +158,7 @@ function recordingSpan(recorded: RecordedSpan): Span {
 describe('with an SDK', () => {
   it('a run is a trace of its own, linked to who enqueued it', () => {
     const spans = recordSpans();
-    const span = startRunSpan({ ...run, schedule: 'repo-docs.nightly', traceparent: header });
+    const span = startRunSpan({ ...claim, schedule: 'repo-docs.nightly' }, { ...record, traceparent: header });
     span.end('success');
     expect(spans[0]).toMatchObject({
       name: 'RUN repo-docs',
@@ -159,7 +167,7 @@ describe('with an SDK', () => {
       status: undefined,
       attributes: {
         'cicd.pipeline.name': 'repo-docs',
-        'cicd.pipeline.run.id': 'r1',
+        'cicd.pipeline.run.id': runId,
         'cicd.pipeline.result': 'success',
         'cronwright.tenant': 'default',
         'cronwright.schedule': 'repo-docs.nightly',
@@ -170,7 +178,7 @@ describe('with an SDK', () => {
 
   it('an attempt of a step is a child of its run and can be passed on', () => {
     const spans = recordSpans();
-    const runSpan = startRunSpan(run);
+    const runSpan = startRunSpan(claim, record);
     const stepSpan = startStepSpan(runSpan, { step: 'fetch', stepType: 'git.checkout', attempt: 2, item: 0 });
     stepSpan.end('timeout', { name: 'TimeoutError', message: 'took longer than 10 m' });
     expect(spans[1]).toMatchObject({
@@ -190,16 +198,41 @@ describe('with an SDK', () => {
     expect(stepSpan.traceparent).toBe(`00-${'1'.padStart(32, 'a')}-${'2'.padStart(16, 'b')}-01`);
   });
 
+  it('a later claim is linked to those before, a retried run to the one it retries', () => {
+    const spans = recordSpans();
+    const parentId = '0199a3f0-0000-7abc-8def-0123456789ab';
+    for (const token of [1, 2, 5]) startRunSpan({ ...claim, token }, { ...record, parentId }).end('success');
+    const linked = spans.map(({ links }) =>
+      links.map(({ context, attributes }) => [attributes?.['cronwright.link'], context.traceId, context.spanId]),
+    );
+    const earlier = (token: number) => ['earlier_claim', traceId, claimIds(runId, token).spanId];
+    const parent = ['parent_run', '0199a3f000007abc8def0123456789ab', claimIds(parentId, 1).spanId];
+    expect(linked).toEqual([[parent], [earlier(1), parent], [earlier(4), earlier(3), parent]]);
+  });
+
+  it('a claim that has not ended its run says where the run went and why, and has no result', () => {
+    const spans = recordSpans();
+    const span = startRunSpan(claim, record);
+    span.release('waiting', 'step_retry');
+    span.end('error');
+    expect(spans[0]).toMatchObject({ ended: true, status: undefined });
+    expect(spans[0]?.attributes).toMatchObject({
+      'cronwright.released_to': 'waiting',
+      'cronwright.reason': 'step_retry',
+    });
+    expect(spans[0]?.attributes).not.toHaveProperty('cicd.pipeline.result');
+  });
+
   it('a cancelled run is no error', () => {
     const spans = recordSpans();
-    startRunSpan(run).end('cancellation');
+    startRunSpan(claim, record).end('cancellation');
     expect(spans[0]?.status).toBeUndefined();
   });
 
   it('an SDK that comes later is used from then on', () => {
-    startRunSpan(run).end('success');
+    startRunSpan(claim, record).end('success');
     const spans = recordSpans();
-    startRunSpan(run).end('success');
+    startRunSpan(claim, record).end('success');
     expect(spans).toHaveLength(1);
   });
 });
