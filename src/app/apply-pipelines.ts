@@ -1,43 +1,66 @@
 // Puts loaded pipelines in force: stored versions, limits and schedules first, then what this node works with.
+import { uuidv7 } from 'uuidv7';
 import type { Database } from '../db/database.ts';
 import { statement } from '../db/database.ts';
+import { CronwrightError } from '../domain/errors.ts';
 import { concurrencySlotKey } from '../domain/new-run.ts';
 import type { Pipeline } from '../domain/pipeline.ts';
-import type { EventBus } from '../observe/events.ts';
 import { type Limit, setLimits } from '../queue/set-limits.ts';
-import { applySchedules } from '../schedule/apply-schedules.ts';
+import { type AppliedSchedules, applySchedules } from '../schedule/apply-schedules.ts';
+import { type ConfigApply, newestApply, recordApply } from '../store/config-applies.ts';
 import { savePipelines, storePipelines } from '../store/pipelines.ts';
 import type { PipelinesInForce } from './pipelines-in-force.ts';
+
+export interface Loaded {
+  pipelines: readonly Pipeline[];
+  hash: string;
+}
+
+/** Others who apply at the same time come first so many times at most. */
+const maxTries = 50;
 
 const databaseNow = statement(
   'database_now',
   'select (extract(epoch from clock_timestamp()) * 1000)::float8 as now_ms',
 );
 
-export async function applyPipelines(
-  loaded: { pipelines: readonly Pipeline[]; hash: string },
-  deps: { db: Database; inForce: PipelinesInForce; events: EventBus },
-): Promise<void> {
-  const { db, inForce, events } = deps;
-  const { pipelines, hash } = loaded;
+/** Makes it the last apply, and so the one in force on all nodes. Returns its number, and what was in force before. */
+export async function recordPipelines(
+  db: Database,
+  { pipelines, hash }: Loaded,
+  node: { id: string; name: string },
+): Promise<{ seq: number; before: ConfigApply | undefined }> {
+  const id = uuidv7();
+  for (let tries = 1; tries <= maxTries; tries += 1) {
+    const done = await db.transaction(
+      async (tx) => {
+        const before = await newestApply(tx);
+        const seq = await recordApply(tx, { id, node: node.id, nodeName: node.name, hash, pipelines });
+        if (seq === undefined) return undefined;
+        await savePipelines(tx, pipelines);
+        return { seq, before };
+      },
+      { idempotent: true },
+    );
+    if (done) return done;
+  }
+  throw new CronwrightError(
+    'conflict',
+    `the configuration could not be applied: others came first ${maxTries} times, try again`,
+  );
+}
+
+/** Limits and schedules in the database become those of the pipelines. */
+export async function registerPipelines(db: Database, pipelines: readonly Pipeline[]): Promise<AppliedSchedules> {
   const { rows } = await db.query<{ now_ms: number }>(databaseNow);
-  await db.transaction((tx) => savePipelines(tx, pipelines), { idempotent: true });
   await setLimits(db, limitsOf(pipelines));
-  // Schedules come last to the database and first to this node: what is due next needs its pipeline here.
-  inForce.replace(pipelines, hash);
   const schedules = pipelines.flatMap((one) => one.schedules);
-  const applied = await applySchedules(db, schedules, rows[0]?.now_ms ?? 0);
-  events.emit('config.applied', {
-    hash,
-    pipelines: pipelines.length,
-    schedules: applied.total,
-    changed: applied.changed + applied.removed,
-  });
+  return applySchedules(db, schedules, rows[0]?.now_ms ?? 0);
 }
 
 /** For a run without a daemon: definitions and limits only, nothing is put in force for others. */
 export async function storeDefinitions(
-  loaded: { pipelines: readonly Pipeline[]; hash: string },
+  loaded: Loaded,
   deps: { db: Database; inForce: PipelinesInForce },
 ): Promise<void> {
   await storePipelines(deps.db, loaded.pipelines);

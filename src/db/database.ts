@@ -46,6 +46,22 @@ export interface Queryable {
 
 export type Isolation = 'read committed' | 'serializable';
 
+/** Notices between the nodes, beside every transaction: they come at once or not at all, and nothing may depend on them. */
+export interface HintLine {
+  /** To all who listen now. Not for use within a transaction: there it would go out with the commit and make it wait. */
+  send(payload: string): Promise<void>;
+  /** Listens on a connection of its own until closed. A connection that drops comes back by itself. */
+  listen(listener: HintListener): { close(): Promise<void> };
+}
+
+export interface HintListener {
+  onHint(payload: string): void;
+  /** Listens from now on; what was sent before may be lost. */
+  onUp(): void;
+  /** Hears nothing until `onUp`. */
+  onDown(reason: string): void;
+}
+
 export interface Database extends Queryable {
   /** `postgres` until the first connection has told CockroachDB apart. */
   readonly kind: 'pglite' | 'postgres' | 'cockroachdb';
@@ -62,6 +78,8 @@ export interface Database extends Queryable {
    * The returned object has its own `close()`.
    */
   dedicated(name: string): Promise<Queryable & { close(): Promise<void> }>;
+  /** Undefined where the server has no notices (PGlite, CockroachDB), and until the first connection has told its kind. */
+  readonly hints?: HintLine | undefined;
   /** Ends all connections; safe twice. */
   close(): Promise<void>;
 }

@@ -1,7 +1,7 @@
 // The Database over a pool of pg clients: both drivers are this, with another pool.
 import type { Pool, PoolClient } from 'pg';
 import { CronwrightError, errorMessage } from '../domain/errors.ts';
-import type { Database, Queryable, QueryResult, SqlValue, Statement } from './database.ts';
+import type { Database, HintLine, Queryable, QueryResult, SqlValue, Statement } from './database.ts';
 import type { DatabaseHooks } from './database-event.ts';
 import { encodeParams } from './encode-params.ts';
 import type { ReentryGuard } from './reentry-guard.ts';
@@ -19,6 +19,7 @@ export interface PooledDatabaseOptions {
   /** Turns what a failed connect threw into the error callers see. */
   connectFailed: (error: unknown) => Error;
   dedicated: (name: string) => Promise<Queryable & { close(): Promise<void> }>;
+  hints?: () => HintLine | undefined;
   /** Sees every answer, before the caller does. */
   onResult?: (statement: Statement, result: QueryResult<unknown>) => void;
   /** Ends what still sends queries by itself. */
@@ -151,6 +152,9 @@ export function createPooledDatabase(options: PooledDatabaseOptions): Database {
   return {
     get kind() {
       return options.kind();
+    },
+    get hints() {
+      return options.hints?.();
     },
     async query<Row>(statement: Statement, params: readonly SqlValue[] = []) {
       names.check(statement);

@@ -3,6 +3,7 @@ import pg from 'pg';
 import type { Database, Isolation, Queryable } from './database.ts';
 import type { DatabaseHooks } from './database-event.ts';
 import { createPooledDatabase } from './pooled-database.ts';
+import { createPostgresHints } from './postgres-hints.ts';
 import { connectError, describeDatabaseUrl } from './postgres-url.ts';
 import { createReentryGuard, noReentryGuard } from './reentry-guard.ts';
 import { applySessionSettings } from './session-settings.ts';
@@ -74,6 +75,13 @@ export function createPostgres(options: PostgresOptions): Database {
     return pool;
   }
 
+  const hints = createPostgresHints({
+    url: options.url,
+    applicationName: `${applicationName} hints`,
+    connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
+    send: (statement, params) => main.query(statement, params),
+  });
+
   function createDatabase(pool: pg.Pool, closeRest: () => Promise<void>): Database {
     return createPooledDatabase({
       kind: () => kind,
@@ -84,6 +92,7 @@ export function createPostgres(options: PostgresOptions): Database {
       queryTimeoutMs,
       connectFailed: (error) => connectError(address, error),
       dedicated,
+      hints: () => (kindKnown && kind === 'postgres' ? hints : undefined),
       closeRest,
     });
   }
@@ -105,9 +114,10 @@ export function createPostgres(options: PostgresOptions): Database {
     return { query: (statement, params) => database.query(statement, params), close };
   }
 
-  return createDatabase(createPool(applicationName, options.maxConnections ?? 10, 300_000), async () => {
-    await Promise.all([...dedicatedPools].map((close) => close()));
+  const main = createDatabase(createPool(applicationName, options.maxConnections ?? 10, 300_000), async () => {
+    await Promise.all([hints.close(), ...[...dedicatedPools].map((close) => close())]);
   });
+  return main;
 }
 
 const ping = { name: 'ping', text: 'select 1' };

@@ -7,6 +7,7 @@ import { createLoopService, type Service, sleepUnlessAborted } from '../base/ser
 import { type Database, statement } from '../db/database.ts';
 import type { EventBus } from '../observe/events.ts';
 import { type PruneRule, pruneHistory } from '../store/prune-history.ts';
+import { pruneOutbox } from '../store/prune-outbox.ts';
 
 export interface PrunerOptions {
   db: Database;
@@ -33,6 +34,14 @@ const forgetNodes = statement(
   { idempotent: true },
 );
 
+// What is in force stays, however old.
+const forgetApplies = statement(
+  'prune_config_applies',
+  `delete from cronwright.config_applies
+  where at < now() - interval '90 days' and seq < (select max(seq) from cronwright.config_applies)`,
+  { idempotent: true },
+);
+
 const stillLive = statement('find_live_runs', 'select run_id from cronwright.queue where run_id = any($1::uuid[])');
 
 export function createPruner(options: PrunerOptions): Service {
@@ -56,7 +65,9 @@ export function createPruner(options: PrunerOptions): Service {
       while (!signal.aborted) {
         await db.query(forgetKeys);
         await db.query(forgetNodes);
+        await db.query(forgetApplies);
         await pruneWorkspaces();
+        while (!signal.aborted && (await pruneOutbox(db)));
         while (!signal.aborted && (await pruneHistory(db, options.rule)).isMore);
         await sleepUnlessAborted(options.everyMs, signal);
       }

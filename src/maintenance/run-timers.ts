@@ -1,4 +1,5 @@
 // Wakes delayed, waiting and retrying runs at their time, and admits what a lost race has left waiting for a slot.
+import type { Clock } from '../base/clock.ts';
 import { createLoopService, type Service } from '../base/service.ts';
 import { createWakeUp } from '../base/wake-up.ts';
 import type { Database } from '../db/database.ts';
@@ -8,25 +9,39 @@ import { nextTimerMs, wakeRuns } from '../queue/wake-runs.ts';
 
 export interface RunTimersOptions {
   db: Database;
+  clock: Clock;
   events: EventBus;
   node: string;
-  /** Longest time between two looks, in milliseconds. */
+  /** How often blocked runs are looked at while there are any, in milliseconds. */
   everyMs: number;
+  /** Longest time between two looks while there is nothing to wait for. */
+  longestMs: number;
   onReady: () => void;
 }
 
 export interface RunTimers extends Service {
-  /** A run with a time was added. */
+  /** A run with a time was added, or one that may have to wait for a slot. */
   wake(): void;
 }
 
 const batch = 1_000;
+/** What is overdue and could not be woken is another node's at this moment. */
+const takenMs = 20;
 
 export function createRunTimers(options: RunTimersOptions): RunTimers {
-  const { db, events } = options;
+  const { db, clock, events } = options;
   const added = createWakeUp();
 
-  async function wakeDue(): Promise<void> {
+  /** Milliseconds until the next time, after all that are due. */
+  async function wakeDue(): Promise<number> {
+    const nextMs = await nextTimerMs(db);
+    if (nextMs === undefined) return options.longestMs;
+    if (nextMs > 0) return nextMs;
+    await wakeAllDue();
+    return Math.max((await nextTimerMs(db)) ?? options.longestMs, takenMs);
+  }
+
+  async function wakeAllDue(): Promise<void> {
     for (;;) {
       const woken = await wakeRuns(db, { limit: batch, node: options.node });
       if (woken.length === 0) return;
@@ -40,19 +55,24 @@ export function createRunTimers(options: RunTimersOptions): RunTimers {
     }
   }
 
-  async function sweep(): Promise<void> {
-    const admitted = await admitRuns(db, await findBlockedKeys(db));
+  /** Milliseconds until the next sweep: what waits for a slot is looked at often, an empty line seldom. */
+  async function sweep(): Promise<number> {
+    const keys = await findBlockedKeys(db);
+    const admitted = await admitRuns(db, keys);
     if (admitted.length > 0) options.onReady();
+    return keys.length > 0 ? options.everyMs : options.longestMs;
   }
 
   const loop = createLoopService({
     name: 'run-timers',
     async loop(signal) {
+      let sweepAt = clock.monotonic();
       while (!signal.aborted) {
-        await wakeDue();
-        await sweep();
-        const nextMs = (await nextTimerMs(db)) ?? options.everyMs;
-        await added.wait(Math.min(Math.max(Math.ceil(nextMs), 1), options.everyMs), signal);
+        const timerAt = clock.monotonic() + (await wakeDue());
+        if (clock.monotonic() >= sweepAt) sweepAt = clock.monotonic() + (await sweep());
+        const waitMs = Math.min(timerAt, sweepAt) - clock.monotonic();
+        const isWoken = await added.wait(Math.max(1, Math.ceil(Math.min(waitMs, options.longestMs))), signal);
+        if (isWoken) sweepAt = Math.min(sweepAt, clock.monotonic() + options.everyMs);
       }
     },
     onCrash: (error) => events.emit('service.crashed', { service: 'run-timers', error: String(error) }),

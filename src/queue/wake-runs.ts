@@ -26,6 +26,7 @@ const wake = statement(
   )
   update cronwright.queue
   set state = 'pending', run_at = null, wait_kind = null,
+    pinned_at = case when pinned_at is not null then coalesce($1::timestamptz, now()) end,
     attempt = case when state = 'retrying' then attempt + 1 else attempt end,
     attempt_started_at = case when state = 'retrying' then null else attempt_started_at end
   where run_id = any(array(select run_id from due))
@@ -36,7 +37,7 @@ const wake = statement(
 const nextTimer = statement(
   'next_timer',
   `select (extract(epoch from (min(run_at) - coalesce($1::timestamptz, now()))) * 1000)::float8 as wait_ms
-  from cronwright.queue where run_at is not null`,
+  from cronwright.queue where run_at is not null and state in ('scheduled', 'retrying', 'waiting')`,
 );
 
 export async function wakeRuns(

@@ -43,7 +43,10 @@ export async function storePipelines(
   await db.query(save, [...keyColumns(pipelines), pipelines.map((one) => JSON.stringify(one)), now]);
 }
 
-/** Makes these the pipelines in force; all others stay stored and inactive. Call it in a transaction. */
+/**
+ * Makes these the pipelines in force; all others stay stored and inactive. Call it in a transaction, after recordApply: two of
+ * these at a time would leave a mixture.
+ */
 export async function savePipelines(
   tx: Queryable,
   pipelines: readonly Pipeline[],
