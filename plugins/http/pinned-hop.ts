@@ -1,15 +1,9 @@
 // One HTTP exchange with an address that was looked up once, checked, and pinned, so that a name cannot change its mind in between.
-import type { LookupAddress } from 'node:dns';
-import { lookup as systemLookup } from 'node:dns/promises';
-import { isIP, type LookupFunction } from 'node:net';
-import { StepError } from 'cronwright/plugin';
+import type { LookupFunction } from 'node:net';
+import { type StepContext, StepError } from 'cronwright/plugin';
 import type { Agent, Dispatcher } from 'undici';
-import { isAllowedByHost, isPublicAddress } from './allowed-address.ts';
 
-/** All addresses of a name. Replaced in tests. */
-export type Lookup = (hostname: string) => Promise<readonly LookupAddress[]>;
-
-export const lookupAll: Lookup = (hostname) => systemLookup(hostname, { all: true });
+type Addresses = Awaited<ReturnType<StepContext['lookup']>>;
 
 export interface Hop {
   url: URL;
@@ -20,8 +14,8 @@ export interface Hop {
 
 export interface HopOptions {
   signal: AbortSignal;
-  allowPrivateHosts: readonly string[];
-  lookup: Lookup;
+  /** Checked addresses of a host; rejects for those that may not be reached. */
+  lookup: StepContext['lookup'];
 }
 
 /** Passes the response to `use` while the connection is open. Refused addresses are a fatal AddressRefused. */
@@ -51,27 +45,14 @@ export async function exchange<T>(
   }
 }
 
-async function checkedAddresses(url: URL, options: HopOptions): Promise<readonly LookupAddress[]> {
+async function checkedAddresses(url: URL, { lookup }: HopOptions): Promise<Addresses> {
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     throw new StepError('fatal', `protocol is ${url.protocol.slice(0, -1)}, expected http or https`);
   }
-  const hostname = url.hostname.replace(/^\[(.*)\]$/, '$1');
-  const family = isIP(hostname);
-  const addresses = family === 0 ? await options.lookup(hostname) : [{ address: hostname, family }];
-  const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80);
-  for (const { address } of addresses) {
-    if (isPublicAddress(address)) continue;
-    if (isAllowedByHost(options.allowPrivateHosts, { hostname, port, address })) continue;
-    // The address itself is not told: who may not reach a network need not learn its addresses.
-    throw new StepError('fatal', `${url.host} is not at a public address; http.allow_private_hosts may allow it`, {
-      name: 'AddressRefused',
-    });
-  }
-  if (addresses.length === 0) throw new StepError('transient', `${hostname} has no address`, { name: 'NoAddress' });
-  return addresses;
+  return lookup(url.hostname, Number(url.port) || (url.protocol === 'https:' ? 443 : 80));
 }
 
-function pinnedTo(addresses: readonly LookupAddress[]): LookupFunction {
+function pinnedTo(addresses: Addresses): LookupFunction {
   return (_hostname, options, callback) => {
     const [first] = addresses;
     if (options.all) callback(null, [...addresses]);

@@ -1,8 +1,6 @@
 // Step http.request: one request, its answer as output, its failures in the classes that retries go by.
-import { type Artifact, defineStep, type StepContext, StepError } from 'cronwright/plugin';
+import { type Artifact, defineStep, retryAfterMs, type StepContext, StepError } from 'cronwright/plugin';
 import { z } from 'zod';
-import { lookupAll } from './pinned-hop.ts';
-import { retryAfterMs } from './retry-after.ts';
 import { type Response, send, shownUrl } from './send.ts';
 
 const methods = ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
@@ -90,8 +88,7 @@ async function sendWithin(ctx: StepContext, url: URL, given: z.output<typeof inp
       { url, method: given.method, headers: headersOf(ctx, given), body: bodyOf(given) },
       {
         signal: AbortSignal.any([ctx.signal, deadline]),
-        allowPrivateHosts: ctx.host.allowPrivateHosts,
-        lookup: lookupAll,
+        lookup: ctx.lookup,
         maxRedirects: typeof limit === 'number' ? limit : limit ? 5 : 0,
         maxBytes: given.max_bytes,
       },

@@ -1,5 +1,7 @@
 // All that a plugin may import: how to define a plugin and its steps, what a step is given, how it fails. Exported as `cronwright/plugin`.
 
+export { retryAfterMs } from './retry-after.ts';
+
 /** What JSON can hold. Outputs of steps are JSON. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
@@ -125,10 +127,32 @@ export interface StepContext {
   sql(name: string, options?: { readOnly?: boolean }): Promise<SqlConnection>;
   /** Says to everyone who listens that something happened. `type` is snake_case. */
   event(type: string, data: Json): void;
+  /**
+   * The standard's fetch. Hosts at private addresses are refused (fatal AddressRefused) unless the settings allow them, at every
+   * redirect too. What is open when the attempt ends is closed.
+   */
+  fetch(url: string | URL, init?: RequestInit): Promise<Response>;
+  /** The addresses of a host that may be reached, for clients other than `fetch`: connect to these and no others. */
+  lookup(hostname: string, port: number): Promise<readonly { address: string; family: number }[]>;
+  readonly outbox: {
+    /**
+     * Puts a call of this same step with this same input into the outbox, once however often the step is tried, and lets the
+     * run go on. It is made apart from the run, and again by a schedule of some days until it succeeds, with `delivery` set
+     * and `idempotencyKey` the id that is returned. References to secrets stay references until then; `env` is not kept.
+     */
+    put(): Promise<{ id: string }>;
+  };
+  /** Set where the outbox makes this call: then there is no run to write to (workspace, checkpoint, artifacts). */
+  readonly delivery: Delivery | undefined;
   /** W3C traceparent of the step's span, for calls to others; absent where traces are off. */
   readonly traceparent: string | undefined;
   /** Settings of the host that built-in plugins obey: what networks may be reached, where data lives. */
   readonly host: HostSettings;
+}
+
+export interface Delivery {
+  /** When the call was put into the outbox; ISO 8601 in UTC, the same at every attempt. */
+  readonly putAt: string;
 }
 
 export interface HostSettings {
@@ -136,7 +160,7 @@ export interface HostSettings {
   readonly apiUrl: string | undefined;
   /** Absolute path of the data directory. */
   readonly dataDir: string;
-  /** Hosts (`name`, `name:port`, CIDR) that `http.request` may reach although their addresses are private. */
+  /** Hosts (`name`, `name:port`, CIDR) that steps may reach although their addresses are private. */
   readonly allowPrivateHosts: readonly string[];
   /** Environment for programs that a step starts: PATH, HOME, LANG and TMPDIR of the daemon, nothing else of it. */
   readonly programEnv: Readonly<Record<string, string>>;

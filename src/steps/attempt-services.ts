@@ -1,5 +1,7 @@
 // What the host of a step has to provide: one attempt's identity, and the services behind its context.
-import type { Artifact, HostSettings, Json, SqlConnection } from './api.ts';
+import type { KeptValue } from '../domain/expressions/kept-value.ts';
+import type { StoredError } from '../domain/outcome.ts';
+import type { Artifact, Delivery, HostSettings, Json, SqlConnection } from './api.ts';
 
 /** One attempt of a step: everything about it that is known before it begins. */
 export interface Attempt {
@@ -25,6 +27,10 @@ export interface Attempt {
   readonly signal: AbortSignal;
   /** Secret values that templates resolved into `input` or `env`; masked in all that leaves the attempt. */
   readonly secrets: readonly string[];
+  /** The input as it may be stored, for the outbox; absent where nothing can be put there. */
+  readonly keepInput?: () => { ok: true; value: KeptValue } | { ok: false; error: StoredError };
+  /** Set where the outbox makes the call. */
+  readonly delivery?: Delivery | undefined;
 }
 
 export interface LogLine {
@@ -54,6 +60,8 @@ export interface AttemptServices {
   secret(attempt: Attempt, name: string): Promise<string | undefined>;
   /** A named connection; rejects with what is configured where the name is unknown. `readOnly` has to be kept by the database. */
   sql(attempt: Attempt, name: string, options: { readOnly: boolean }): Promise<SqlConnection>;
+  /** Puts a call of the attempt's step into the outbox; the id is the same for the same idempotency key. */
+  putOutbox(attempt: Attempt, input: KeptValue): Promise<{ id: string }>;
   /** Absolute path of the run's directory, made where it is missing; called on first use. */
   workspace(attempt: Attempt): string;
 }

@@ -1,9 +1,12 @@
 // What a step is given, built from one attempt and the host's services; after the attempt has ended nothing passes any more.
-import type { HostSettings, Json, Log, StepContext } from './api.ts';
+import type { KeptValue } from '../domain/expressions/kept-value.ts';
+import type { Delivery, HostSettings, Json, Log, StepContext } from './api.ts';
 import { StepError } from './api.ts';
 import { type AttemptLog, createAttemptLog } from './attempt-log.ts';
 import type { Attempt, AttemptServices } from './attempt-services.ts';
 import { encodeOutput } from './encode-output.ts';
+import { createGuardedFetch, type GuardedFetch } from './guarded-fetch.ts';
+import { reachableAddresses } from './reachable-addresses.ts';
 import type { SecretMask } from './secret-mask.ts';
 import { storableText } from './storable-text.ts';
 
@@ -26,6 +29,7 @@ export class AttemptContext implements StepContext {
   readonly env: Readonly<Record<string, string>>;
   readonly traceparent: string | undefined;
   readonly host: HostSettings;
+  readonly delivery: Delivery | undefined;
 
   readonly #attempt: Attempt;
   readonly #services: AttemptServices;
@@ -34,6 +38,7 @@ export class AttemptContext implements StepContext {
   #abortedBy: Error | undefined;
   #log: AttemptLog | undefined;
   #workspace: string | undefined;
+  #fetch: GuardedFetch | undefined;
   #hasEnded = false;
 
   constructor(attempt: Attempt, services: AttemptServices, mask: SecretMask) {
@@ -49,6 +54,7 @@ export class AttemptContext implements StepContext {
     this.env = attempt.env;
     this.traceparent = attempt.traceparent;
     this.host = services.host;
+    this.delivery = attempt.delivery;
     this.#attempt = attempt;
     this.#services = services;
     this.#mask = mask;
@@ -92,6 +98,30 @@ export class AttemptContext implements StepContext {
 
   readonly sql: StepContext['sql'] = (name, options) =>
     this.#whileRunning(() => this.#services.sql(this.#attempt, name, { readOnly: options?.readOnly ?? false }));
+
+  get fetch(): StepContext['fetch'] {
+    this.#fetch ??= createGuardedFetch(this.host);
+    const { fetch } = this.#fetch;
+    return (url, init) => this.#whileRunning(() => fetch(url, init));
+  }
+
+  readonly lookup: StepContext['lookup'] = (hostname, port) => reachableAddresses(hostname, port, this.host);
+
+  get outbox(): StepContext['outbox'] {
+    return {
+      put: () =>
+        this.#whileRunning(async () => {
+          const kept = this.#attempt.keepInput?.();
+          if (kept === undefined) {
+            throw new StepError('fatal', 'a call from the outbox cannot be put into it', { name: 'NoOutbox' });
+          }
+          if (!kept.ok) throw new StepError('fatal', kept.error.message, { name: kept.error.name });
+          // Secrets that reached the input by other ways than a reference are masked here.
+          const { output } = encodeOutput(kept.value, this.#mask, 'outbox input');
+          return this.#services.putOutbox(this.#attempt, output as unknown as KeptValue);
+        }),
+    };
+  }
 
   get checkpoint(): StepContext['checkpoint'] {
     return {
@@ -138,6 +168,7 @@ export class AttemptContext implements StepContext {
   /** For the host: passes on unfinished lines; a step that goes on after this reaches nothing any more. */
   static end(context: AttemptContext): void {
     context.#log?.close();
+    context.#fetch?.close();
     context.#hasEnded = true;
   }
 

@@ -3,10 +3,11 @@ import { createServer, type IncomingMessage, type RequestListener, type Server }
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
-import { isAllowedByHost, isPublicAddress } from '../../plugins/http/allowed-address.ts';
-import { retryAfterMs } from '../../plugins/http/retry-after.ts';
 import { send } from '../../plugins/http/send.ts';
 import { createAbortError } from '../../src/steps/abort-reason.ts';
+import { isAllowedByHost, isPublicAddress } from '../../src/steps/allowed-address.ts';
+import { type Lookup, reachableAddresses } from '../../src/steps/reachable-addresses.ts';
+import { retryAfterMs } from '../../src/steps/retry-after.ts';
 import { errorOf, type Overrides, outputOf, runStep } from '../support/step-context.ts';
 
 const servers: Server[] = [];
@@ -379,9 +380,8 @@ describe('addresses', () => {
   });
 
   const hop = (url: string) => ({ url: new URL(url), method: 'GET', headers: {}, body: undefined });
-  const options = (lookup: (name: string) => Promise<{ address: string; family: number }[]>, allowed: string[]) => ({
-    lookup,
-    allowPrivateHosts: allowed,
+  const options = (lookup: Lookup, allowPrivateHosts: string[]) => ({
+    lookup: (hostname: string, port: number) => reachableAddresses(hostname, port, { allowPrivateHosts, lookup }),
     signal: AbortSignal.timeout(5_000),
     maxRedirects: 5,
     maxBytes: 1_000,

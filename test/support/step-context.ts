@@ -1,23 +1,19 @@
 // Runs step types through the real host, with services that keep in memory what the step did.
 import { randomUUID } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { createEventBus, type EventBus } from '../../src/observe/events.ts';
-import type { Artifact, Json, PluginDefinition, SqlConnection } from '../../src/steps/api.ts';
-import type { Attempt, AttemptServices, LogLine } from '../../src/steps/attempt-services.ts';
+import type { Json, PluginDefinition, SqlConnection } from '../../src/steps/api.ts';
+import type { Attempt, AttemptServices } from '../../src/steps/attempt-services.ts';
 import { builtInPlugins } from '../../src/steps/built-in-plugins.ts';
 import { loadPlugins, type PluginSource } from '../../src/steps/load-plugins.ts';
 import { type AttemptResult, createObservedStep, type ObservedStepOptions } from '../../src/steps/observed-step.ts';
 import { createRegistry, type RegisteredStep } from '../../src/steps/registry.ts';
+import {
+  createRecorded,
+  createRecordingServices,
+  type Recorded,
+  type Seen,
+} from '../../src/steps/testing/recording-services.ts';
 import { tempFolder } from './temp-folder.ts';
-
-/** What a step did to its host. */
-export interface Recorded {
-  log: LogLine[];
-  progress: { done: number; total: number; message?: string }[];
-  events: { type: string; data: Json }[];
-  checkpoint: Json | undefined;
-  artifacts: { artifact: Artifact; content: Uint8Array }[];
-}
 
 export interface Overrides extends Partial<Attempt> {
   /** Secrets that `ctx.secrets.get` finds. */
@@ -30,8 +26,12 @@ export interface Overrides extends Partial<Attempt> {
   allowPrivateHosts?: string[];
   programEnv?: Record<string, string>;
   checkpoint?: Json;
+  /** What earlier steps kept. */
+  artifacts?: Recorded['artifacts'];
   isolation?: 'inline' | 'process';
   events?: EventBus;
+  /** Called with each thing the step does. */
+  onSeen?: (seen: Seen) => unknown;
   host?: Pick<ObservedStepOptions, 'abandonAfterMs' | 'process'>;
 }
 
@@ -53,7 +53,8 @@ export async function runStep(
   const step = overrides.isolation ? withIsolation(registered, overrides.isolation) : registered;
   const workspaceDir = overrides.workspaceDir ?? tempFolder('workspace');
   const dataDir = overrides.dataDir ?? tempFolder('data');
-  const recorded: Recorded = { log: [], progress: [], events: [], checkpoint: overrides.checkpoint, artifacts: [] };
+  const recorded = createRecorded(overrides.checkpoint);
+  recorded.artifacts.push(...(overrides.artifacts ?? []));
   const services = recordingServices(recorded, { ...overrides, workspaceDir, dataDir });
   const observed = createObservedStep({ services, events: overrides.events ?? createEventBus(), ...overrides.host });
   const result = await observed.run(step, attemptOf(input, overrides));
@@ -101,6 +102,8 @@ function attemptOf(input: unknown, overrides: Partial<Attempt> = {}): Attempt {
     timeoutMs: overrides.timeoutMs ?? 60_000,
     signal: overrides.signal ?? new AbortController().signal,
     secrets: overrides.secrets ?? [],
+    keepInput: overrides.keepInput ?? (() => ({ ok: true, value: { value: input, secrets: [] } })),
+    delivery: overrides.delivery,
   };
 }
 
@@ -108,44 +111,22 @@ function recordingServices(
   recorded: Recorded,
   options: Overrides & { workspaceDir: string; dataDir: string },
 ): AttemptServices {
-  return {
+  const path = process.env.PATH ?? '/usr/bin:/bin';
+  return createRecordingServices(recorded, {
     host: {
       apiUrl: undefined,
       dataDir: options.dataDir,
       allowPrivateHosts: options.allowPrivateHosts ?? [],
-      programEnv: options.programEnv ?? {
-        PATH: process.env.PATH ?? '/usr/bin:/bin',
-        HOME: options.dataDir,
-        LANG: 'C.UTF-8',
-      },
+      programEnv: options.programEnv ?? { PATH: path, HOME: options.dataDir, LANG: 'C.UTF-8' },
     },
-    log: (_attempt, line) => void recorded.log.push(line),
-    progress: (_attempt, progress) => void recorded.progress.push(progress),
-    event: (_attempt, type, data) => void recorded.events.push({ type, data }),
-    loadCheckpoint: async () => recorded.checkpoint,
-    saveCheckpoint: async (_attempt, state) => {
-      recorded.checkpoint = state;
-    },
-    putArtifact: async (_attempt, { name, mediaType, content }) => {
-      const artifact = { id: randomUUID(), name, mediaType, size: content.length, sha256: '' };
-      recorded.artifacts.push({ artifact, content });
-      return artifact;
-    },
-    getArtifact: async (_attempt, id) => {
-      const found = recorded.artifacts.find(({ artifact }) => artifact.id === id);
-      if (!found) throw new Error(`there is no artifact ${id}`);
-      return found;
-    },
-    secret: async (_attempt, name) => options.secretValues?.[name],
-    sql: async (_attempt, name, connectionOptions) => {
+    workspaceDir: options.workspaceDir,
+    secrets: options.secretValues ?? {},
+    sql: async (name, connectionOptions) => {
       if (!options.sql) throw new Error(`there is no connection ${name}`);
       return options.sql(name, connectionOptions);
     },
-    workspace: () => {
-      mkdirSync(options.workspaceDir, { recursive: true });
-      return options.workspaceDir;
-    },
-  };
+    onSeen: (seen) => void options.onSeen?.(seen),
+  });
 }
 
 let registry: ReturnType<typeof loadRegistry> | undefined;

@@ -9,6 +9,8 @@ export interface Expression {
   readonly text: string;
   /** Names of the secrets it reads. */
   readonly secrets: readonly string[];
+  /** The secret that it is as a whole; undefined where it is anything else. */
+  readonly secret?: string;
   /** The value as JSON; throws an ExpressionFailure. */
   evaluate(scope: Scope): unknown;
 }
@@ -42,7 +44,11 @@ function compile(text: string, types: ScopeTypes): Expression {
   const [first] = references;
   const isWhole =
     first !== undefined && !first.test && first.start === parsed.ast.start && first.end === parsed.ast.end;
-  if (isWhole) return { text, secrets, evaluate: (scope) => evaluateReference(first, scope) };
+  if (isWhole) {
+    const isSecret = first.path[0] === 'secrets' && first.path.length === 2;
+    const secret = isSecret ? { secret: String(first.path[1]) } : {};
+    return { text, secrets, ...secret, evaluate: (scope) => evaluateReference(first, scope) };
+  }
   try {
     return { text, secrets, evaluate: compileGeneral(text, references, types, secrets.length > 0) };
   } catch (error) {

@@ -2,6 +2,7 @@
 import type { StoredError } from '../outcome.ts';
 import { celMessage } from './cel.ts';
 import { compileExpression, type Expression, ExpressionFailure } from './expression.ts';
+import type { KeptSecret, KeptValue } from './kept-value.ts';
 import type { Scope, ScopeTypes } from './scope.ts';
 import { splitTemplate } from './split-template.ts';
 
@@ -14,6 +15,8 @@ export interface Template {
   /** Names of the secrets that have to be in the scope. */
   readonly secrets: readonly string[];
   evaluate(scope: Scope): Evaluation;
+  /** As `evaluate`, with secrets left as references; fails where an expression does more with one than to name it. */
+  keep(scope: Scope): Evaluation<KeptValue>;
 }
 
 export interface Condition {
@@ -25,6 +28,8 @@ interface Node {
   secrets: readonly string[];
   /** Absent where the value is static. */
   evaluate?: (scope: Scope) => unknown;
+  /** As `evaluate`; tells the secrets it leaves out. Absent where `evaluate` needs none. */
+  keep?: (scope: Scope, path: KeptSecret['path'], found: KeptSecret[]) => unknown;
   value: unknown;
 }
 
@@ -73,9 +78,24 @@ function createTemplate(node: Node): Template {
   const { evaluate } = node;
   if (!evaluate) {
     const result: Evaluation = { ok: true, value: node.value };
-    return { isStatic: true, secrets: [], evaluate: () => result };
+    const kept: Evaluation<KeptValue> = { ok: true, value: { value: node.value, secrets: [] } };
+    return { isStatic: true, secrets: [], evaluate: () => result, keep: () => kept };
   }
-  return { isStatic: false, secrets: [...new Set(node.secrets)], evaluate: (scope) => evaluateNode(evaluate, scope) };
+  return {
+    isStatic: false,
+    secrets: [...new Set(node.secrets)],
+    evaluate: (scope) => evaluateNode(evaluate, scope),
+    keep: (scope) =>
+      evaluateNode((at) => {
+        const secrets: KeptSecret[] = [];
+        return { value: keepNode(node, at, [], secrets), secrets };
+      }, scope) as Evaluation<KeptValue>,
+  };
+}
+
+function keepNode(node: Node, scope: Scope, path: KeptSecret['path'], found: KeptSecret[]): unknown {
+  if (node.keep) return node.keep(scope, path, found);
+  return node.evaluate ? node.evaluate(scope) : node.value;
 }
 
 function evaluateNode(evaluate: (scope: Scope) => unknown, scope: Scope): Evaluation {
@@ -105,9 +125,16 @@ function compileNode(value: unknown, types: ScopeTypes, place: string): Node {
       value,
       secrets,
       evaluate: (scope) => nodes.map((node) => (node.evaluate ? node.evaluate(scope) : node.value)),
+      keep: (scope, path, found) => nodes.map((node, index) => keepNode(node, scope, [...path, index], found)),
     };
   }
-  return { value, secrets, evaluate: (scope) => evaluateEntries(entries, scope) };
+  return {
+    value,
+    secrets,
+    evaluate: (scope) => evaluateEntries(entries, scope),
+    keep: (scope, path, found) =>
+      Object.fromEntries(entries.map(([key, node]) => [key, keepNode(node, scope, [...path, key], found)])),
+  };
 }
 
 function evaluateEntries(entries: readonly (readonly [string, Node])[], scope: Scope): Record<string, unknown> {
@@ -124,11 +151,28 @@ function compileText(text: string, types: ScopeTypes, place: string): Node {
   const expressions = parts.filter((part) => typeof part !== 'string');
   if (expressions.length === 0) return { value: text, secrets: [] };
   const secrets = expressions.flatMap((expression) => expression.secrets);
+  const keep = secrets.length === 0 ? {} : { keep: keepParts(text, parts, place) };
   const [only] = parts;
   if (parts.length === 1 && only !== undefined && typeof only !== 'string') {
-    return { value: text, secrets, evaluate: (scope) => evaluateAt(only, place, scope) };
+    return { value: text, secrets, evaluate: (scope) => evaluateAt(only, place, scope), ...keep };
   }
-  return { value: text, secrets, evaluate: (scope) => joinParts(parts, place, scope) };
+  return { value: text, secrets, evaluate: (scope) => joinParts(parts, place, scope), ...keep };
+}
+
+function keepParts(text: string, parts: readonly (string | Expression)[], place: string): NonNullable<Node['keep']> {
+  return (scope, path, found) => {
+    const kept = parts.map((part) => {
+      if (typeof part === 'string') return part;
+      if (part.secret !== undefined) return { secret: part.secret };
+      if (part.secrets.length === 0) return writeOut(evaluateAt(part, place, scope));
+      const at = place === '' ? '' : ` at ${place}`;
+      const rule = 'what is kept for later may name a secret (secrets.NAME), and nothing more';
+      throw new ExpressionFailure(`\${{ ${part.text} }}${at}: ${rule}`);
+    });
+    found.push({ path, parts: kept });
+    // For people who look at it; what is sent is put together from the parts.
+    return text;
+  };
 }
 
 function joinParts(parts: readonly (string | Expression)[], place: string, scope: Scope): string {

@@ -32,6 +32,8 @@ export async function answerCall(
       await writeFile(join(exchange, file), content, { flag: 'wx' });
       return { artifact, file };
     }
+    case 'outbox.put':
+      return ctx.outbox.put();
     case 'secrets.get':
       return ctx.secrets.get(text(given, 'name'));
     case 'sql.open':

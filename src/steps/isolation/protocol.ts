@@ -1,5 +1,5 @@
 // The messages between a node and a step in a process of its own; docs/STEP-PROTOCOL.md describes them for other languages.
-import type { Artifact, HostSettings, Json } from '../api.ts';
+import type { Artifact, Delivery, HostSettings, Json } from '../api.ts';
 import type { PluginSource } from '../load-plugins.ts';
 
 export const protocolVersion = 1;
@@ -20,6 +20,7 @@ export interface RemoteContext {
   workspace: string;
   env: Readonly<Record<string, string>>;
   traceparent: string | null;
+  delivery: Delivery | null;
   host: HostSettings;
 }
 
@@ -56,6 +57,7 @@ export interface Calls {
   'checkpoint.save': { params: { state: Json }; answer: null };
   'artifacts.put': { params: { name: string; mediaType: string; file: string }; answer: Artifact };
   'artifacts.get': { params: { id: string }; answer: { artifact: Artifact; file: string } };
+  'outbox.put': { params: Record<string, never>; answer: { id: string } };
   'secrets.get': { params: { name: string }; answer: string };
   'sql.open': { params: { name: string; readOnly: boolean }; answer: null };
   'sql.query': {

@@ -4,6 +4,8 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ErrorClass, type Log, type StepContext, StepError } from '../api.ts';
 import { plainFields } from '../attempt-log.ts';
+import { createGuardedFetch } from '../guarded-fetch.ts';
+import { reachableAddresses } from '../reachable-addresses.ts';
 import type { CallName, Calls, HostMessage, StartMessage, StepMessage } from './protocol.ts';
 
 export interface Caller {
@@ -43,6 +45,11 @@ export function createRemoteContext(
     ...context,
     item: context.item ?? undefined,
     traceparent: context.traceparent ?? undefined,
+    delivery: context.delivery ?? undefined,
+    // Guarded here rather than by the node: a process of its own could go anywhere anyway.
+    fetch: createGuardedFetch(context.host).fetch,
+    lookup: (hostname, port) => reachableAddresses(hostname, port, context.host),
+    outbox: { put: () => call('outbox.put', {}) },
     signal,
     log: createLog(send),
     output: (stream, chunk) => send({ type: 'output', stream, chunk }),

@@ -12,6 +12,7 @@ import { SecretMask } from '../secret-mask.ts';
 import { killAfterMs, maxMessageCharacters, processMemoryMb } from '../step-limits.ts';
 import { answerCall } from './answer-call.ts';
 import { explainDeath } from './explain-death.ts';
+import { findProgram } from './find-program.ts';
 import { createProcessTree } from './kill-tree.ts';
 import { createMessageReader } from './message-reader.ts';
 import { type HostMessage, protocolVersion, type RemoteContext } from './protocol.ts';
@@ -38,7 +39,9 @@ export async function runInProcess(
   const exchange = await mkdtemp(join(tmpdir(), 'cronwright-step-'));
   try {
     ctx.signal.throwIfAborted();
-    const host = await startProcess({ env: { ...ctx.host.programEnv, ...ctx.env }, memoryMb });
+    const env = { ...ctx.host.programEnv, ...ctx.env };
+    const program = step.command && { command: findProgram(step.command, env.PATH), cwd: ctx.workspace };
+    const host = await startProcess({ env, memoryMb, ...(program && { program }) });
     const exited = once(host.child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
     const tree = createProcessTree(host.pid);
     const conversation = converse(host, ctx, exchange, () => tree.signal('SIGKILL'));
@@ -192,7 +195,7 @@ function remoteError(thrown: unknown): StepError {
 function remoteContext(ctx: StepContext): RemoteContext {
   const { idempotencyKey, token, attempt, tenant, runId, pipeline, step, dryRun, workspace, env, host } = ctx;
   const known = { idempotencyKey, token, attempt, tenant, runId, pipeline, step, dryRun, workspace, env, host };
-  return { ...known, item: ctx.item ?? null, traceparent: ctx.traceparent ?? null };
+  return { ...known, item: ctx.item ?? null, traceparent: ctx.traceparent ?? null, delivery: ctx.delivery ?? null };
 }
 
 /** Waits until all streams have ended, at most so long: someone who left the group may hold them open. */
