@@ -66,7 +66,7 @@ async function plainClient(url: string): Promise<{ db: Queryable; end(): Promise
 
 async function drain(db: Queryable, steps: number): Promise<void> {
   for (;;) {
-    const claimed = await claimRuns(db, { queues: ['default'], weight: 'light', limit: batch, node, leaseMs: 30_000 });
+    const claimed = await claimRuns(db, { routes: ['default'], weight: 'light', limit: batch, node, leaseMs: 30_000 });
     if (claimed.length === 0) return;
     for (let i = 0; i < steps - 1; i += 1) {
       const transitions = i === 0 ? [claimedTransition, stepTransition(i)] : [stepTransition(i)];

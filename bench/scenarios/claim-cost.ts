@@ -51,7 +51,7 @@ async function medianClaimMs(db: Database): Promise<number> {
   for (let i = 0; i < claims; i += 1) {
     const from = performance.now();
     const claimed = await claimRuns(db, {
-      queues: ['default'],
+      routes: ['default'],
       weight: 'light',
       limit: 200,
       node: uuidv7(),

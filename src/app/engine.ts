@@ -1,5 +1,5 @@
 // The engine of one node: database, scheduler, workers and upkeep, wired in one straight line and undone in reverse.
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -11,10 +11,12 @@ import type { ControlContext } from '../control/control-context.ts';
 import type { Database } from '../db/database.ts';
 import { migrate } from '../db/migrate.ts';
 import type { PipelineCatalog } from '../domain/pipeline-catalog.ts';
+import { createNodeWatch } from '../maintenance/node-watch.ts';
 import { createPruner } from '../maintenance/pruner.ts';
 import { createRescuer } from '../maintenance/rescuer.ts';
 import { createRunTimers } from '../maintenance/run-timers.ts';
 import { createStuckWatch } from '../maintenance/stuck-watch.ts';
+import { createUnservedWatch } from '../maintenance/unserved-watch.ts';
 import type { EventBus } from '../observe/events.ts';
 import { admitRuns } from '../queue/admit-runs.ts';
 import { forgetNode, leaveNode, registerNode } from '../queue/register-node.ts';
@@ -25,16 +27,24 @@ import { createSecrets } from '../store/secrets.ts';
 import { createAttemptHost, workspacePath } from '../worker/attempt-host.ts';
 import { createCheckpointWriter } from '../worker/checkpoint-writer.ts';
 import { createDefinitions } from '../worker/definitions.ts';
+import { createOutboxDelivery } from '../worker/deliver-outbox.ts';
+import { createDeliveryServices } from '../worker/delivery-services.ts';
 import type { ExecuteDeps } from '../worker/execute-deps.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import { createLazyStarts } from '../worker/lazy-starts.ts';
+import type { HasWorkspace } from '../worker/load-live-runs.ts';
+import { createRefuseRuns, type Lacks } from '../worker/refuse-runs.ts';
 import { createRunLogs } from '../worker/run-logs.ts';
-import { createServedQueues } from '../worker/served-queues.ts';
+import { createServedRoutes } from '../worker/served-routes.ts';
 import { createWorkerPool } from '../worker/worker-pool.ts';
-import { applyPipelines, storeDefinitions } from './apply-pipelines.ts';
+import { storeDefinitions } from './apply-pipelines.ts';
 import { createCleanUps } from './clean-ups.ts';
 import { createConnections } from './connections.ts';
+import { loadDataHome } from './data-home.ts';
+import { createNodeHints } from './node-hints.ts';
+import { createNoticesOf } from './notifications.ts';
 import { createPipelinesInForce } from './pipelines-in-force.ts';
+import { createSharedConfig } from './shared-config.ts';
 
 export interface EngineOptions {
   db: Database;
@@ -51,6 +61,8 @@ export interface EngineOptions {
   apiUrl: () => string | undefined;
   /** False for `cronwright run`: schedules are neither registered nor fired. */
   schedules: boolean;
+  /** How long the files of live nodes may differ before it is told, in milliseconds. Default 60,000. */
+  divergedAfterMs?: number;
 }
 
 export interface Engine {
@@ -61,7 +73,12 @@ export interface Engine {
   /** Monotonic milliseconds since the last answered heartbeat. */
   sinceLastBeatMs(): number;
   places(): { workers: number; workersFree: number; inFlight: number; inFlightFree: number };
+  /** Hash of this node's own files, whether or not they are what is in force. */
+  ownHash(): string;
+  /** This node's files have changed: they are in force on all nodes from now on. */
   apply(pipelines: Pick<LoadedPipelines, 'pipelines' | 'hash'>): Promise<void>;
+  /** Hears, with more calls than there is news, that some node has written history. Returns what ends it. */
+  onHistory(listener: () => void): () => void;
   /** Ends the steps that run now; their runs go back to the queue. */
   abortRuns(): void;
   /** Claims nothing more, lets runs end for `drainMs`, gives back the others, and closes all but the database. */
@@ -82,9 +99,56 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const onCrash = (service: string) => (error: unknown) =>
     events.emit('service.crashed', { service, error: String(error) });
 
+  const home = await loadDataHome(join(settings.dataDir, 'workspaces'));
   await migrate(db);
   const inForce = createPipelinesInForce(registry);
-  if (options.schedules) await applyPipelines(options.pipelines, { db, inForce, events });
+  const isAlone = db.kind === 'pglite';
+  /** Where all that happens is heard of at once, the queue is looked at less often: five times a second's poll is enough. */
+  const pollMs = () => timing.pollMs * (isAlone || hints.isListening() ? 5 : 1);
+  const historyListeners = new Set<() => void>();
+  const hints = createNodeHints({
+    // A run without a daemon shares nothing with others.
+    line: options.schedules ? db.hints : undefined,
+    node: node.id,
+    clock,
+    events,
+    wake: {
+      work: () => pool.wake(),
+      schedules: () => scheduler.wake(),
+      requests: () => heartbeat.beatNow(),
+      history: tellHistory,
+      config: () => nodeWatch.wake(),
+    },
+  });
+  function tellHistory(): void {
+    for (const listener of historyListeners) listener();
+  }
+  function wroteHistory(): void {
+    tellHistory();
+    hints.tell('history');
+  }
+  /** Something may be claimable, here or elsewhere; it has a history. */
+  function offerWork(): void {
+    pool.wake();
+    hints.tell('work');
+    wroteHistory();
+  }
+  const config = createSharedConfig({
+    db,
+    inForce,
+    events,
+    node,
+    onRecorded: () => hints.tell('config'),
+    onSchedules: () => hints.tell('schedules'),
+    onAdopted: async () => {
+      await register();
+      if (!isRunning) return;
+      scheduler.wake();
+      pool.wake();
+    },
+  });
+  let isRunning = false;
+  if (options.schedules) await config.apply(options.pipelines);
   else await storeDefinitions(options.pipelines, { db, inForce });
   const register = () =>
     registerNode(db, {
@@ -92,10 +156,12 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       workers: settings.workers,
       inFlight: settings.inFlight,
       queues: settings.queues ?? null,
-      configHash: inForce.hash,
+      labels: settings.labels,
+      home,
+      configHash: options.schedules ? config.ownHash : null,
     });
   await register();
-  cleanUps.add('node', () => (options.schedules ? leaveNode(db, node.id) : forgetNode(db, node.id)));
+  cleanUps.add('node', () => (options.schedules ? leaveNode(db, { id: node.id, home }) : forgetNode(db, node.id)));
 
   const secrets = createSecrets(settings.secrets, options.env);
   const connections = createConnections({ self: db, configured: settings.connections, env: options.env });
@@ -113,6 +179,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     node: node.id,
     now: () => clock.now(),
     onFreed: (keys) => void admitFreed(keys),
+    onWritten: wroteHistory,
   });
 
   const host = {
@@ -140,11 +207,28 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       host,
       run: (id) => pool.runs.get(id),
       onWorkspace: (id) => withFiles.add(id),
-      connection: (name, readOnly) => connections.get(name, readOnly),
+      onOutbox: () => outbox.wake(),
+      connection: (name, readOnly) => connection(name, readOnly),
     }),
     events,
     clock,
   });
+  const connection = (name: string, readOnly: boolean) => connections.get(name, readOnly);
+  const outbox = createOutboxDelivery({
+    db,
+    clock,
+    events,
+    registry,
+    observed: createObservedStep({ services: createDeliveryServices({ host, secrets, connection }), events, clock }),
+    secrets,
+    random: Math.random,
+  });
+  // A run without a daemon is watched by whoever started it.
+  const noticesOf = createNoticesOf(options.schedules ? settings.onFailure : [], options.apiUrl);
+  const tellSoon = events.on('run.finished', ({ state }) => {
+    if (settings.onFailure.length > 0 && (state === 'failed' || state === 'dead_letter')) outbox.wake();
+  });
+  cleanUps.add('notifications', tellSoon);
   const execute: ExecuteDeps = {
     db,
     clock,
@@ -154,25 +238,43 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     secrets,
     logs,
     node: node.id,
+    noticesOf,
+    home,
+    hasFiles: (id) => withFiles.has(id),
     baseEnv: pick(options.env, ['REPO']),
     random: Math.random,
   };
   const hasFiles = (id: string) => existsSync(workspacePath(settings.dataDir, id));
-  const hasWorkspace = (runId: string, parentId: string | null) => {
+  const hasWorkspace: HasWorkspace = ({ runId, home: last, record }) => {
+    if (last !== null && last !== home) {
+      // What is here is from before another node went on with the run.
+      withFiles.delete(runId);
+      rmSync(workspacePath(settings.dataDir, runId), { recursive: true, force: true });
+      return false;
+    }
     if (hasFiles(runId)) withFiles.add(runId);
+    const parentId = record?.parentId ?? null;
     return withFiles.has(runId) || (parentId !== null && hasFiles(parentId));
   };
-  const servedQueues = createServedQueues({ db, clock, named: () => inForce.queues() });
+  const lacks: Lacks = new Map();
+  const routes = createServedRoutes({
+    db,
+    clock,
+    server: { queues: settings.queues ?? null, labels: settings.labels, home, lacks },
+    named: () => inForce.routes(),
+  });
   const pool = createWorkerPool({
     ...execute,
     definitions: createDefinitions({ db, catalog: inForce, registry }),
     apiUrl: options.apiUrl,
     hasWorkspace,
-    queues: () => settings.queues ?? servedQueues(),
+    routes: () => routes.list(),
+    // A run without a daemon has nobody to be left to.
+    ...(options.schedules ? { refuse: createRefuseRuns({ db, events, node: node.id, lacks }) } : {}),
     workers: settings.workers,
     inFlight: settings.inFlight,
     leaseMs: timing.leaseMs,
-    pollMs: timing.pollMs,
+    pollMs,
   });
   const beats = await db.dedicated('heartbeat');
   cleanUps.add('heartbeat connection', () => beats.close());
@@ -186,8 +288,43 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     everyMs: timing.heartbeatMs,
     leaseMs: timing.leaseMs,
   });
-  const scheduler = createScheduler({ db, clock, catalog: inForce, events, onEnqueued: () => pool.wake() });
-  const timers = createRunTimers({ db, events, node: node.id, everyMs: timing.pollMs, onReady: () => pool.wake() });
+  const nodeWatch = createNodeWatch({
+    db,
+    clock,
+    events,
+    node: node.id,
+    leaseMs: timing.leaseMs,
+    everyMs: () => timing.heartbeatMs * (hints.isListening() ? 3 : 1),
+    divergedAfterMs: options.divergedAfterMs ?? 60_000,
+    onPeers(count) {
+      peers = count;
+      hints.setPeers(count);
+    },
+    onApply: (seq) => config.follow(seq),
+  });
+  let peers = 0;
+  const scheduler = createScheduler({
+    db,
+    clock,
+    catalog: inForce,
+    events,
+    followConfig: async () => {
+      if (peers > 0) await config.follow();
+    },
+    onEnqueued() {
+      offerWork();
+      timers.wake();
+    },
+  });
+  const timers = createRunTimers({
+    db,
+    clock,
+    events,
+    node: node.id,
+    everyMs: timing.pollMs,
+    longestMs: timing.pollMs * 5,
+    onReady: offerWork,
+  });
   const upkeep = [
     createLazyStarts({ runs: pool.runs, deps: execute, clock }),
     timers,
@@ -196,11 +333,13 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       clock,
       events,
       node: node.id,
+      home,
       holds: (id) => pool.runs.has(id),
       everyMs: timing.rescueMs,
       leaseMs: timing.leaseMs,
-      isAlone: db.kind === 'pglite',
-      onRescued: () => pool.wake(),
+      isAlone,
+      onRescued: offerWork,
+      noticesOf,
     }),
     createPruner({
       db,
@@ -211,13 +350,22 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       workspaces: join(settings.dataDir, 'workspaces'),
       keepWorkspacesMs: settings.retention.logsMs,
     }),
+    ...(options.schedules ? [outbox] : []),
     createStuckWatch({ db, events, node: node.id, stuckMs: timing.stuckMs }),
+    createUnservedWatch({
+      db,
+      clock,
+      events,
+      everyMs: timing.rescueMs * 3,
+      afterMs: timing.leaseMs,
+      lacked: (version) => lacks.get(version),
+    }),
   ];
 
   async function admitFreed(keys: readonly { tenant: string; key: string }[]): Promise<void> {
     try {
       const admitted = await admitRuns(db, keys);
-      if (admitted.length > 0) pool.wake();
+      if (admitted.length > 0) offerWork();
     } catch (error) {
       // The sweep admits them.
       onCrash('admit')(error);
@@ -229,6 +377,11 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     if (!withFiles.delete(runId) || state !== 'completed') return;
     void rm(workspacePath(settings.dataDir, runId), { recursive: true, force: true }).catch(onCrash('workspaces'));
   });
+  // Whoever waits for a time is somebody's timer from now on.
+  cleanUps.add(
+    'timers of released runs',
+    events.on('run.released', () => timers.wake()),
+  );
   const loseFiles = events.on('run.lease_lost', ({ runId }) => withFiles.delete(runId));
   cleanUps.add('workspaces', () => {
     endFiles();
@@ -247,7 +400,16 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   if (options.schedules) {
     await scheduler.start();
     cleanUps.add('scheduler', () => scheduler.stop());
+    // Where one process owns the database there is nobody to look at.
+    if (isAlone) events.emit('nodes.counted', { live: 1, hashes: 1 });
+    else {
+      await nodeWatch.start();
+      cleanUps.add('node-watch', () => nodeWatch.stop());
+    }
+    hints.start();
+    cleanUps.add('hints', () => hints.stop());
   }
+  isRunning = true;
   events.emit('node.started', { node: node.id });
   let isStopped = false;
 
@@ -262,18 +424,27 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       pipelines: inForce,
       liveRunsPerTenant: settings.limits.liveRunsPerTenant,
       wake: {
-        workers() {
-          pool.wake();
-          timers.wake();
+        workers: offerWork,
+        timers: () => timers.wake(),
+        scheduler() {
+          scheduler.wake();
+          hints.tell('schedules');
         },
-        scheduler: () => scheduler.wake(),
-        requests: () => heartbeat.beatNow(),
+        requests(holder) {
+          if (holder === null || holder === node.id) heartbeat.beatNow();
+          if (holder !== node.id) hints.tell('requests', holder ?? undefined);
+        },
       },
     },
     sinceLastBeatMs: () => heartbeat.sinceLastBeatMs(),
     places: () => pool.places(),
+    ownHash: () => config.ownHash,
+    onHistory(listener) {
+      historyListeners.add(listener);
+      return () => historyListeners.delete(listener);
+    },
     async apply(pipelines) {
-      await applyPipelines(pipelines, { db, inForce, events });
+      await config.apply(pipelines);
       await register();
       scheduler.wake();
       pool.wake();

@@ -16,12 +16,18 @@ const noRuns: readonly QueueDepthRow[] = runStates
 
 const depth = statement(
   'sample_queue_depth',
-  'select queue, state, count(*) as count from cronwright.queue group by queue, state',
+  `select substring(queue, '^[^{#@]+') as queue, state, count(*) as count from cronwright.queue group by 1, 2`,
 );
 
 const deadLetters = statement(
   'sample_dead_letters',
   `select count(*) as count from cronwright.runs where failure = 'dead_letter'`,
+);
+
+const outbox = statement(
+  'sample_outbox_depth',
+  `select (select count(*) from cronwright.outbox where state = 'pending') as pending,
+    (select count(*) from cronwright.outbox where state = 'failed') as failed`,
 );
 
 const nextFires = statement(
@@ -37,6 +43,7 @@ export function createMetricsSampler(options: { db: Database; metrics: Metrics; 
     metrics.setQueueDepth([...noRuns, ...(await db.query<QueueDepthRow>(depth)).rows]);
     metrics.setOldestWaits([{ queue: pipelineDefaults.queue.value, waitMs: 0 }, ...(await oldestWaits(db))]);
     metrics.setDeadLetters((await db.query<{ count: number }>(deadLetters)).rows[0]?.count ?? 0);
+    for (const row of (await db.query<{ pending: number; failed: number }>(outbox)).rows) metrics.setOutboxDepth(row);
     const fires = await db.query<{ tenant: string; schedule: string; next_at: number | null }>(nextFires);
     const rows: NextFireRow[] = fires.rows.map((row) => ({
       tenant: row.tenant,

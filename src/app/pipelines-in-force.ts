@@ -1,19 +1,20 @@
 // The pipelines in force on this node: replaced whole at each apply, read by everyone.
 import type { Pipeline } from '../domain/pipeline.ts';
 import type { PipelineCatalog } from '../domain/pipeline-catalog.ts';
+import { routeOf } from '../domain/route.ts';
 import type { Registry } from '../steps/registry.ts';
 import { weightOfPipeline } from '../worker/compiled-pipeline.ts';
 
 export interface PipelinesInForce extends PipelineCatalog {
   replace(pipelines: readonly Pipeline[], hash: string): void;
-  /** Queues that the pipelines name, and `default`. */
-  queues(): readonly string[];
+  /** Routes of the pipelines' runs, and that of the queue `default`. */
+  routes(): readonly string[];
 }
 
 export function createPipelinesInForce(registry: Registry): PipelinesInForce {
   let byKey = new Map<string, Pipeline>();
   let sorted: readonly Pipeline[] = [];
-  let queues: readonly string[] = ['default'];
+  let routes: readonly string[] = ['default'];
   let hash = '';
   const weights = new WeakMap<Pipeline, 'light' | 'heavy'>();
   return {
@@ -29,11 +30,11 @@ export function createPipelinesInForce(registry: Registry): PipelinesInForce {
       weights.set(pipeline, weight);
       return weight;
     },
-    queues: () => queues,
+    routes: () => routes,
     replace(pipelines, newHash) {
       byKey = new Map(pipelines.map((one) => [`${one.tenant}/${one.id}`, one]));
       sorted = [...pipelines].sort((one, other) => (one.id < other.id ? -1 : 1));
-      queues = [...new Set(['default', ...pipelines.map((one) => one.queue)])];
+      routes = [...new Set(['default', ...pipelines.map((one) => routeOf(one.queue, one.runsOn))])];
       hash = newHash;
     },
   };

@@ -22,6 +22,7 @@ export function buildPipeline(shape: PipelineShape, calendars: Calendars): Pipel
     schedules: shape.schedules.map((schedule) => buildSchedule(schedule, shape, calendars)),
     priority: shape.priority,
     queue: shape.queue,
+    ...(shape.runs_on ? { runsOn: [...new Set(shape.runs_on)].sort() } : {}),
     timeoutMs: shape.timeout,
     ...(shape.concurrency ? { concurrency: shape.concurrency } : {}),
     ...(shape.retry ? { retry: buildRetry(shape.retry, slowRetry) } : {}),

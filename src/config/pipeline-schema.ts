@@ -136,6 +136,10 @@ export const pipelineSchema = z
     schedules: z.array(scheduleSchema).default([]),
     priority: priority.default(defaults.priority.value).describe('1 (first) … 10.'),
     queue: hyphenId.default(defaults.queue.value),
+    runs_on: z
+      .union([hyphenId.transform((label) => [label]), z.array(hyphenId).min(1).max(20)])
+      .optional()
+      .describe('Labels of which a node has to have all to take the runs. Without it: any node that serves the queue.'),
     timeout: duration.prefault(defaults.timeout.value).describe('For a run, from its first claim.'),
     concurrency: z
       .strictObject({

@@ -19,6 +19,8 @@ export interface NewRun {
   origin: Origin;
   priority: number;
   queue: string;
+  /** Labels of which its node has to have all; absent: any node. */
+  runsOn?: readonly string[];
   weight: 'light' | 'heavy';
   inputs: Readonly<Record<string, unknown>> | null;
   dryRun: boolean;
@@ -63,6 +65,7 @@ export function createNewRun(pipeline: Pipeline, weight: 'light' | 'heavy', opti
     origin: options.origin,
     priority,
     queue: pipeline.queue,
+    ...(pipeline.runsOn ? { runsOn: pipeline.runsOn } : {}),
     weight,
     inputs: completeInputs(pipeline.inputs, options.inputs ?? {}),
     dryRun: options.dryRun ?? false,

@@ -15,6 +15,8 @@ export interface Pipeline {
   /** 1 (highest) … 10; default 5. */
   priority: number;
   queue: string;
+  /** Labels of which a node has to have all, sorted; absent: any node. */
+  runsOn?: readonly string[];
   /** From the first claim of a run-level attempt; default 3,600,000. */
   timeoutMs: number;
   concurrency?: { limit: number; group?: string };

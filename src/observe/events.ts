@@ -2,7 +2,18 @@
 
 /** Events and their payloads. Times are milliseconds since the epoch, durations are milliseconds. */
 export interface Events {
-  'run.enqueued': { runId: string; tenant: string; pipeline: string; origin: string; schedule?: string; queue: string };
+  'run.enqueued': {
+    runId: string;
+    tenant: string;
+    pipeline: string;
+    origin: string;
+    schedule?: string;
+    queue: string;
+    actor?: string;
+    parentId?: string;
+    /** Not before this instant. */
+    runAt?: number;
+  };
   'run.claimed': { runId: string; tenant: string; pipeline: string; waitMs: number; token: number; node: string };
   'run.finished': {
     runId: string;
@@ -20,6 +31,17 @@ export interface Events {
   'run.rescued': { runId: string; tenant: string; node: string; deadLetter: boolean };
   /** No progress for longer than `timing.stuck`; nothing is done about it. */
   'run.stuck': { runId: string; tenant: string; pipeline: string; step: string; forMs: number };
+  /** Runs are ready that no living node can take; told once while it lasts. */
+  'run.unservable': {
+    queue: string;
+    labels: readonly string[];
+    version?: string;
+    tenant?: string;
+    pipeline?: string;
+    reason: string;
+  };
+  /** This node lacks step types of a pipeline version, and leaves its runs to others; told once a version. */
+  'version.refused': { tenant: string; pipeline: string; version: string; missing: string; node: string };
   'run.lease_lost': { runId: string; tenant: string };
   'step.started': {
     runId: string;
@@ -59,10 +81,33 @@ export interface Events {
   'scheduler.ticked': { at: number; due: number };
   'clock.jumped': { byMs: number };
   'clock.skewed': { byMs: number };
-  'config.applied': { hash: string; pipelines: number; schedules: number; changed: number };
+  'config.applied': {
+    hash: string;
+    pipelines: number;
+    schedules: number;
+    changed: number;
+    /** The configuration that was in force before, and the node that had applied it. */
+    replaces?: string;
+    replacesNode?: string;
+  };
   'config.rejected': { problems: number; text: string };
+  /** Another node applied it; this one works with it from now on. */
+  'config.adopted': { hash: string; node: string; pipelines: number; appliedAt: number };
+  /** The files of live nodes have not said the same for a minute: by node, the hash of its own files. */
+  'config.diverged': { hashes: Readonly<Record<string, string>>; forMs: number };
+  'config.converged': { hash: string };
+  /** This node listens to hints of others. */
+  'hints.listening': { node: string };
+  'hints.lost': { reason: string };
+  'hints.unsent': { error: string };
+  /** A call from the outbox: made, to be made again, given up. */
+  'notification.delivered': Delivered & { durationMs: number };
+  'notification.retried': Delivered & { delayMs: number; error: string };
+  'notification.failed': Delivered & { error: string };
   'node.started': { node: string };
   'node.stopping': { node: string; reason: string };
+  /** Who lives, by the database: `hashes` counts the different configurations in the files of live nodes. */
+  'nodes.counted': { live: number; hashes: number };
   'service.crashed': { service: string; error: string };
   'db.query': { operation: string; seconds: number; ok: boolean };
   'db.retry': { operation: string; attempt: number; delayMs: number; reason: string; sqlState?: string };
@@ -71,9 +116,36 @@ export interface Events {
   'db.initialised': { dataDir: string; seconds: number };
   'db.upkeep': { seconds: number; writes: number };
   'db.upkeep_failed': { reason: string };
+  /** Transitions of a run that a worker of this node wrote and that are durable now; `seq` is the number of the last. */
+  'history.written': {
+    node: string;
+    runId: string;
+    tenant: string;
+    pipeline: string;
+    schedule: string | null;
+    seq: number;
+    transitions: readonly { readonly event: string; readonly at: number }[];
+  };
+  'live.connected': { transport: 'sse' | 'websocket' };
+  /** `reason` is `left`, `shutdown` or why it was dropped: `too_slow`, `bad_message`. */
+  'live.ended': { transport: 'sse' | 'websocket'; reason: string };
+  /** Events told to the clients of the live stream, each counted once. */
+  'live.published': { count: number };
   /** Spans got lost on their way to the collector; `untold`: how often since the last of these events. */
   'tracing.failed': { endpoint: string; reason: string; untold: number };
   'http.served': { route: string; method: string; status: number; seconds: number };
+}
+
+interface Delivered {
+  /** Of the call in the outbox. */
+  id: string;
+  tenant: string;
+  /** The run that caused it. */
+  runId?: string;
+  pipeline: string;
+  step: string;
+  stepType: string;
+  attempts: number;
 }
 
 export type EventName = keyof Events;

@@ -1,5 +1,6 @@
 // Claim: a worker loop takes a batch of ready runs; nobody else can take the same ones.
 import { type Queryable, statement } from '../db/database.ts';
+import { queueOfRoute } from '../domain/route.ts';
 import type { Origin } from '../domain/run.ts';
 
 /** What was asked for when the run was enqueued. */
@@ -39,6 +40,8 @@ export interface ClaimedRun {
   enqueuedAt: Date;
   claimedAt: Date;
   limits: string[] | null;
+  /** The data directory of the node that carried it out last; null: nobody has. */
+  home: string | null;
   /** What a person asked for while nobody held the run. */
   request: { kind: 'pause' | 'cancel'; by: string | null; reason: string | null } | null;
   /** Undefined where it is gone. */
@@ -46,8 +49,9 @@ export interface ClaimedRun {
 }
 
 // At most one worker owns a row: only pending rows without a block are taken, the row lock and SKIP LOCKED decide between
-// two claimers, and the raised token invalidates whoever had the run before. Ready rows are found per queue along their
-// index, so the cost does not depend on what is delayed, blocked or finished. The records come along by one look-up each:
+// two claimers, and the raised token invalidates whoever had the run before. Ready rows are found per route along their
+// index, so the cost does not depend on what is delayed, blocked, finished or for other nodes: a node names the routes it can
+// serve, and no row is looked at to be left to somebody else. The records come along by one look-up each:
 // `limit 1` keeps a planner that knows nothing of `taken` from reading the whole table for them.
 const claim = statement(
   'claim_runs',
@@ -72,7 +76,7 @@ const claim = statement(
       attempt_started_at = coalesce(attempt_started_at, $6::timestamptz, now())
     where run_id = any(array(select run_id from c)) and state = 'pending'
     returning run_id, tenant, pipeline, pipeline_version, schedule, queue, priority, fair, token, claims, attempt,
-      attempt_started_at, started_at, enqueued_at, limits, request, request_by, request_reason
+      attempt_started_at, started_at, enqueued_at, limits, home, request, request_by, request_reason
   )
   select t.*, coalesce($6::timestamptz, now()) as claimed_at, r.origin, r.inputs, r.nominal_at, r.dry_run, r.actor,
     r.parent_id, r.traceparent, r.created_at, r.run_at, r.late
@@ -101,6 +105,7 @@ interface ClaimRow {
   enqueued_at: Date;
   claimed_at: Date;
   limits: string[] | null;
+  home: string | null;
   request: 'pause' | 'cancel' | null;
   request_by: string | null;
   request_reason: string | null;
@@ -117,11 +122,11 @@ interface ClaimRow {
   late: boolean;
 }
 
-/** Claims up to `limit` runs of one weight from the named queues, best first. An empty answer means "maybe empty". */
+/** Claims up to `limit` runs of one weight from the named routes, best first. An empty answer means "maybe empty". */
 export async function claimRuns(
   db: Queryable,
   options: {
-    queues: readonly string[];
+    routes: readonly string[];
     weight: 'light' | 'heavy';
     limit: number;
     node: string;
@@ -130,7 +135,7 @@ export async function claimRuns(
   },
 ): Promise<ClaimedRun[]> {
   const { rows } = await db.query<ClaimRow>(claim, [
-    options.queues,
+    options.routes,
     options.weight,
     options.limit,
     options.node,
@@ -145,7 +150,7 @@ export async function claimRuns(
     pipeline: row.pipeline,
     pipelineVersion: row.pipeline_version,
     schedule: row.schedule,
-    queue: row.queue,
+    queue: queueOfRoute(row.queue),
     priority: row.priority,
     token: row.token,
     claims: row.claims,
@@ -155,6 +160,7 @@ export async function claimRuns(
     enqueuedAt: row.enqueued_at,
     claimedAt: row.claimed_at,
     limits: row.limits,
+    home: row.home,
     request: row.request === null ? null : { kind: row.request, by: row.request_by, reason: row.request_reason },
     record: toRecord(row),
   }));

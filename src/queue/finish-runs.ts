@@ -1,8 +1,10 @@
 // Finish: the end of runs, recorded exactly once; takes them out of the queue and gives their slots back.
 import type { Queryable } from '../db/database.ts';
+import type { FailureNotice } from '../domain/failure-notice.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import type { TerminalState } from '../domain/run.ts';
 import { type FencedWrite, fencedParams, fencedStatement } from './fenced-write.ts';
+import { insertNotices, noticeParams } from './tell-failures.ts';
 
 export interface RunFinish extends FencedWrite {
   state: TerminalState;
@@ -16,6 +18,8 @@ export interface RunFinish extends FencedWrite {
   message: string | null;
   /** Whether it holds slots. */
   limited: boolean;
+  /** Notifications that its failure causes. */
+  notices?: readonly FailureNotice[] | undefined;
 }
 
 export interface FinishedRuns {
@@ -49,19 +53,21 @@ const freed = `, freed as (
       returning tenant, key
     )`;
 
+const told = `, notices as (
+      ${insertNotices(32, 'u.run_id in (select run_id from fenced)')}
+    )`;
+
 const finishUnlimited = fencedStatement(
   'finish_runs',
   fence,
   ended,
   'select run_id, null::text as tenant, null::text as key from fenced',
 );
-const finishLimited = fencedStatement(
-  'finish_limited_runs',
-  fence,
-  ended + freed,
-  `select run_id, null::text as tenant, null::text as key from fenced
-    union all select null::uuid, tenant, key from freed`,
-);
+const finishedAndFreed = `select run_id, null::text as tenant, null::text as key from fenced
+    union all select null::uuid, tenant, key from freed`;
+const finishLimited = fencedStatement('finish_limited_runs', fence, ended + freed, finishedAndFreed);
+// A run's end and the notifications of it are one commit.
+const finishTelling = fencedStatement('finish_telling_runs', fence, ended + freed + told, finishedAndFreed);
 
 export async function finishRuns(
   db: Queryable,
@@ -70,21 +76,21 @@ export async function finishRuns(
   at: Date,
 ): Promise<FinishedRuns> {
   const limited = finishes.some((finish) => finish.limited);
-  const { rows } = await db.query<{ run_id: string | null; tenant: string; key: string }>(
-    limited ? finishLimited : finishUnlimited,
-    [
-      ...fencedParams(finishes, node, at),
-      finishes.map((finish) => finish.state),
-      finishes.map((finish) => (finish.error === null ? null : JSON.stringify(finish.error))),
-      finishes.map((finish) => finish.startedAt),
-      finishes.map((finish) => finish.finishedAt),
-      finishes.map((finish) => finish.attempt),
-      finishes.map((finish) => finish.claims),
-      finishes.map((finish) => finish.failedItems),
-      finishes.map((finish) => finish.progress),
-      finishes.map((finish) => finish.message),
-    ],
-  );
+  const notices = finishes.flatMap((finish) => finish.notices ?? []);
+  const statement = notices.length > 0 ? finishTelling : limited ? finishLimited : finishUnlimited;
+  const { rows } = await db.query<{ run_id: string | null; tenant: string; key: string }>(statement, [
+    ...fencedParams(finishes, node, at),
+    finishes.map((finish) => finish.state),
+    finishes.map((finish) => (finish.error === null ? null : JSON.stringify(finish.error))),
+    finishes.map((finish) => finish.startedAt),
+    finishes.map((finish) => finish.finishedAt),
+    finishes.map((finish) => finish.attempt),
+    finishes.map((finish) => finish.claims),
+    finishes.map((finish) => finish.failedItems),
+    finishes.map((finish) => finish.progress),
+    finishes.map((finish) => finish.message),
+    ...(notices.length > 0 ? noticeParams(notices) : []),
+  ]);
   const finished = new Set<string>();
   const free: FinishedRuns['freed'] = [];
   for (const row of rows) {

@@ -1,5 +1,6 @@
 // A node says that it is there, and when it leaves.
 import { type Queryable, statement } from '../db/database.ts';
+import { unpinRunsOf } from './unpin-runs.ts';
 
 export interface NodeRecord {
   id: string;
@@ -9,15 +10,21 @@ export interface NodeRecord {
   inFlight: number;
   /** null: serves all queues. */
   queues: readonly string[] | null;
-  configHash: string;
+  labels: readonly string[];
+  /** The data directory it keeps workspaces in. */
+  home: string;
+  /** Of its own files; null: it came for one run, and applies nothing. */
+  configHash: string | null;
 }
 
 const register = statement(
   'register_node',
-  `insert into cronwright.nodes (id, name, version, started_at, beat, beat_at, workers, in_flight, queues, config_hash)
-  values ($1, $2, $3, coalesce($8::timestamptz, now()), 0, coalesce($8::timestamptz, now()), $4, $5, $6::text[], $7)
+  `insert into cronwright.nodes (id, name, version, started_at, beat, beat_at, workers, in_flight, queues, config_hash,
+    labels, home)
+  values ($1, $2, $3, coalesce($8::timestamptz, now()), 0, coalesce($8::timestamptz, now()), $4, $5, $6::text[], $7,
+    $9::text[], $10)
   on conflict (id) do update set config_hash = excluded.config_hash, workers = excluded.workers,
-    in_flight = excluded.in_flight, queues = excluded.queues`,
+    in_flight = excluded.in_flight, queues = excluded.queues, labels = excluded.labels`,
   { idempotent: true },
 );
 
@@ -37,6 +44,8 @@ export async function registerNode(db: Queryable, node: NodeRecord, now: Date | 
     node.queues,
     node.configHash,
     now,
+    node.labels,
+    node.home,
   ]);
 }
 
@@ -47,6 +56,21 @@ export async function forgetNode(db: Queryable, id: string): Promise<void> {
   await db.query(forget, [id]);
 }
 
-export async function leaveNode(db: Queryable, id: string, now: Date | null = null): Promise<void> {
-  await db.query(leave, [id, now]);
+/** What waits for it alone goes to all. */
+export async function leaveNode(
+  db: Queryable,
+  node: { id: string; home: string },
+  now: Date | null = null,
+): Promise<void> {
+  await db.query(leave, [node.id, now]);
+  await unpinRunsOf(db, [node.home]);
+}
+
+const lack = statement('note_lacks', 'update cronwright.nodes set lacks = $2::text[] where id = $1', {
+  idempotent: true,
+});
+
+/** Tells the others which pipeline versions the node lacks step types of. */
+export async function noteLacks(db: Queryable, id: string, versions: readonly string[]): Promise<void> {
+  await db.query(lack, [id, versions]);
 }

@@ -9,7 +9,8 @@ const replace = statement(
     blocked_on = case when q.state = 'running' then q.blocked_on end,
     state = case when q.state = 'running' then q.state else 'pending' end,
     run_at = case when q.state = 'running' then q.run_at end,
-    wait_kind = case when q.state = 'running' then q.wait_kind end
+    wait_kind = case when q.state = 'running' then q.wait_kind end,
+    pinned_at = case when q.pinned_at is not null then now() end
   from unnest($1::text[], $2::text[], $3::uuid[]) as u(tenant, schedule, newest)
   where q.tenant = u.tenant and q.schedule = u.schedule and q.run_id <> u.newest
     and q.state in ('scheduled', 'pending', 'running', 'waiting', 'retrying', 'paused')`,

@@ -39,12 +39,18 @@ export async function findLapsedLeases(db: Queryable, limit: number, now: Date |
   }));
 }
 
-const beats = statement('list_beating_nodes', 'select id, beat from cronwright.nodes where stopped_at is null');
+const beats = statement('list_beating_nodes', 'select id, beat, home from cronwright.nodes where stopped_at is null');
+
+export interface NodeBeat {
+  id: string;
+  beat: number;
+  /** The data directory it keeps workspaces in. */
+  home: string | null;
+}
 
 /** The heartbeat counters of all nodes that have not said good-bye. */
-export async function loadBeats(db: Queryable): Promise<Map<string, number>> {
-  const { rows } = await db.query<{ id: string; beat: number }>(beats);
-  return new Map(rows.map((row) => [row.id, row.beat]));
+export async function loadBeats(db: Queryable): Promise<NodeBeat[]> {
+  return (await db.query<NodeBeat>(beats)).rows;
 }
 
 const expire = statement(
@@ -112,12 +118,14 @@ const rescue = statement(
   select null, null, null, tenant, key from freed`,
 );
 
-// A second statement, because one statement cannot delete some rows of a table and update others.
+// A second statement, because one statement cannot delete some rows of a table and update others. The dead node was the last
+// to carry the run out: files that any other has of it are stale from now on.
 const release = statement(
   'requeue_rescued_runs',
   `update cronwright.queue q
   set state = 'pending', token = q.token + 1, node = null, lease_until = null,
-    claims = case when u.progressed then 0 else q.claims end
+    claims = case when u.progressed then 0 else q.claims end, pinned_at = null, queue = split_part(q.queue, '@', 1),
+    home = coalesce((select n.home from cronwright.nodes n where n.id = q.node), q.node)
   from unnest($1::uuid[], $2::int8[], $3::bool[]) as u(id, token, progressed)
   where q.run_id = u.id and q.token = u.token and q.state = 'running'
   returning q.run_id`,

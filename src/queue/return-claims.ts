@@ -13,3 +13,20 @@ const giveBack = statement(
 export async function returnClaims(db: Queryable, claims: readonly { runId: string; token: number }[]): Promise<void> {
   await db.query(giveBack, [claims.map((claim) => claim.runId), claims.map((claim) => claim.token)]);
 }
+
+// Off the route it came on, onto that of its version: the node does not ask for that one again, so the run cannot come back
+// to it, and what it leaves to others is in the way of no claim.
+const setAside = statement(
+  'set_aside_runs',
+  `update cronwright.queue q
+  set state = 'pending', node = null, lease_until = null, claims = greatest(q.claims - 1, 0), pinned_at = null,
+    queue = split_part(split_part(q.queue, '@', 1), '#', 1) || '#' || q.pipeline_version
+  from unnest($1::uuid[], $2::int8[]) as u(id, token)
+  where q.run_id = u.id and q.token = u.token and q.state = 'running'`,
+  { idempotent: true },
+);
+
+/** Gives back claims of versions that the node lacks step types of, to nodes that have them. */
+export async function setAsideRuns(db: Queryable, claims: readonly { runId: string; token: number }[]): Promise<void> {
+  await db.query(setAside, [claims.map((claim) => claim.runId), claims.map((claim) => claim.token)]);
+}

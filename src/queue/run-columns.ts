@@ -1,10 +1,11 @@
 // How new runs travel into SQL: one array a column, and the two inserts that every way of enqueueing shares.
 import type { NewRun } from '../domain/new-run.ts';
+import { routeOf } from '../domain/route.ts';
 
 /** Separates slot keys within one text parameter; ids cannot contain it. */
 const limitSeparator = '\n';
 
-/** `unnest` of the parameters $1…$19 of `runParams`, in the same order. */
+/** `unnest` of the parameters $1…$19 of `runParams`, in the same order. `queue` is the route: the queue with its labels. */
 const newRunsFrom = `unnest(
     $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::int4[], $8::bool[], $9::text[],
     $10::int2[], $11::text[], $12::text[], $13::text[], $14::bool[], $15::text[], $16::uuid[], $17::text[],
@@ -16,7 +17,7 @@ export const runInsert = `insert into cronwright.runs (
     id, tenant, pipeline, pipeline_version, schedule, nominal_at, nominal_count, late, origin, priority, queue,
     inputs, dry_run, actor, parent_id, traceparent, created_at, run_at)
   select u.id, u.tenant, u.pipeline, u.pipeline_version, u.schedule, u.nominal_at, u.nominal_count, u.late, u.origin,
-    u.priority, u.queue, u.inputs::jsonb, u.dry_run, u.actor, u.parent_id, u.traceparent,
+    u.priority, split_part(u.queue, '{', 1), u.inputs::jsonb, u.dry_run, u.actor, u.parent_id, u.traceparent,
     coalesce($20::timestamptz, now()), u.run_at
   from ${newRunsFrom}`;
 
@@ -45,7 +46,7 @@ export function runParams(runs: readonly NewRun[], now: Date | null): unknown[] 
     column((run) => run.late),
     column((run) => run.origin),
     column((run) => run.priority),
-    column((run) => run.queue),
+    column((run) => routeOf(run.queue, run.runsOn)),
     column((run) => run.weight),
     column((run) => (run.inputs === null ? null : JSON.stringify(run.inputs))),
     column((run) => run.dryRun),

@@ -23,10 +23,10 @@ export type QueueStatusView = z.infer<typeof queueStatusView>;
 
 const depth = statement(
   'count_queue',
-  `select tenant, queue, state, count(*) as n,
+  `select tenant, substring(queue, '^[^{#@]+') as queue, state, count(*) as n,
     count(*) filter (where blocked_on is null) as unblocked, min(enqueued_at) as oldest, now() as read_at
   from cronwright.queue where $1::text is null or tenant = $1
-  group by tenant, queue, state`,
+  group by 1, 2, 3`,
 );
 
 // The newest ids are those of the backlog, which has not started: they are stepped over, but not without end.

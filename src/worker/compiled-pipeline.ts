@@ -48,6 +48,12 @@ export function weightOfPipeline(pipeline: Pipeline, registry: Registry): 'light
   return steps.every((step) => registry.get(step.uses)?.weight === 'light') ? 'light' : 'heavy';
 }
 
+/** Step types of the pipeline that this node does not have. */
+export function missingTypes({ byId }: CompiledPipeline): string[] {
+  const missing = [...byId.values()].filter((step) => step.type === undefined).map((step) => step.definition.uses);
+  return [...new Set(missing)];
+}
+
 function compileStep(
   pipeline: Pipeline,
   step: StepDefinition,

@@ -1,12 +1,13 @@
 // A run's life from claim to finish, as one list of verbs.
+import type { FailureNotice } from '../domain/failure-notice.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import { canRetry, retryDelayMs } from '../domain/retry-policy.ts';
 import { resultOfState, type TerminalState, type Transition } from '../domain/run.ts';
 import type { Events } from '../observe/events.ts';
 import type { StepWrite } from '../queue/fenced-write.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
-import { flushFinish, flushRelease } from './flush-run.ts';
-import { abortRun, isOutOfTime, type LiveRun, noteTransition, toStepWrite } from './live-run.ts';
+import { flushFinish, flushRelease, flushRun } from './flush-run.ts';
+import { abortRun, hasWritten, isOutOfTime, type LiveRun, noteTransition, toStepWrite } from './live-run.ts';
 import { runSteps, type StepsEnd } from './run-steps.ts';
 
 /** How a run ends, or why it goes back to the queue. */
@@ -20,6 +21,8 @@ type Verdict =
 export async function executeRun(run: LiveRun, deps: ExecuteDeps): Promise<void> {
   const watch = beginRun(run, deps);
   try {
+    // Durable before a step runs: its outcome must not be overtaken by that it was reopened.
+    if (run.rebuiltFrom !== undefined) await flushRun(run, deps);
     const main = await runSteps(run, run.compiled.steps, deps);
     const verdict = judge(run, main, deps);
     const end = verdict.kind === 'finish' ? await cleanUp(run, verdict, deps) : verdict;
@@ -52,6 +55,10 @@ function beginRun(run: LiveRun, deps: ExecuteDeps): NodeJS.Timeout {
     { event: 'run.claimed', from: 'pending', to: 'running', attempt: claimed.attempt, data },
     deps.clock,
   );
+  if (run.rebuiltFrom !== undefined) {
+    const reason = 'the files of the run are not on this node: it goes on from the first step that wrote any';
+    noteTransition(run, { event: 'run.reopened', step: run.rebuiltFrom, reason }, deps.clock);
+  }
   if (claimed.request?.kind === 'cancel') {
     run.cancelledBy = { actor: claimed.request.by, reason: claimed.request.reason };
     abortRun(run, 'cancelled');
@@ -161,6 +168,7 @@ async function finishRun(run: LiveRun, end: Verdict & { kind: 'finish' }, deps: 
       progress: end.state === 'completed' ? 100 : run.progress,
       message: run.message,
       limited: claimed.limits !== null,
+      notices: end.state === 'failed' ? noticesOf(run, end.error, finishedAt, deps) : undefined,
     },
     deps,
   );
@@ -178,6 +186,26 @@ async function finishRun(run: LiveRun, end: Verdict & { kind: 'finish' }, deps: 
   if (error !== undefined) finished.error = error;
   run.span.within(() => deps.events.emit('run.finished', finished));
   run.span.end(finished.result, end.error ?? undefined);
+}
+
+/** What a dry run came to is seen by whoever started it. */
+function noticesOf(
+  { claimed, record }: LiveRun,
+  error: (StoredError & { step?: string }) | null,
+  finishedAt: Date,
+  deps: ExecuteDeps,
+): readonly FailureNotice[] | undefined {
+  if (record.dryRun) return undefined;
+  return deps.noticesOf({
+    id: claimed.runId,
+    pipeline: claimed.pipeline,
+    tenant: claimed.tenant,
+    schedule: claimed.schedule,
+    state: 'failed',
+    error: { name: error?.name ?? 'Error', message: error?.message ?? '', step: error?.step ?? null },
+    started_at: claimed.startedAt.toISOString(),
+    finished_at: finishedAt.toISOString(),
+  });
 }
 
 async function releaseToWait(run: LiveRun, untilMs: number, deps: ExecuteDeps): Promise<void> {
@@ -216,14 +244,17 @@ async function giveBack(run: LiveRun, reason: string, deps: ExecuteDeps): Promis
 
 async function releaseAs(
   run: LiveRun,
-  release: Omit<Parameters<typeof flushRelease>[1], 'progress' | 'message' | 'isCancelled'>,
+  release: Omit<Parameters<typeof flushRelease>[1], 'progress' | 'message' | 'isCancelled' | 'home' | 'isPinned'>,
   deps: ExecuteDeps,
 ): Promise<void> {
   await deps.logs.flush(run.claimed);
   const { progress, message } = run;
   // A cancel that is being obeyed is no news: what is left is the clean-up, and it may wait.
   const isCancelled = run.cancelledBy !== undefined;
-  const isOurs = await flushRelease(run, { ...release, progress, message, isCancelled }, deps);
+  const { home } = deps;
+  // A node that leaves has nothing to go first for.
+  const isPinned = !release.refundClaim && hasFilesToGoBackTo(run, deps);
+  const isOurs = await flushRelease(run, { ...release, progress, message, isCancelled, home, isPinned }, deps);
   if (!isOurs) return tellLost(run, deps);
   const { runId, tenant, pipeline } = run.claimed;
   const { state } = release;
@@ -236,6 +267,11 @@ function tellLost(run: LiveRun, deps: ExecuteDeps): void {
   const { runId, tenant } = run.claimed;
   run.span.within(() => deps.events.emit('run.lease_lost', { runId, tenant }));
   run.span.end('error', { name: 'LeaseLost', message: 'the run now belongs to another worker' });
+}
+
+/** Elsewhere, the steps that wrote them would have to run again. */
+function hasFilesToGoBackTo(run: LiveRun, deps: ExecuteDeps): boolean {
+  return deps.hasFiles(run.claimed.runId) && run.compiled.steps.some((step) => hasWritten(run, step));
 }
 
 function cancelError(run: LiveRun): StoredError {

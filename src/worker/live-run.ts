@@ -53,6 +53,8 @@ export interface LiveRun {
   running: Map<string, { step: CompiledStep; progress: StepProgress; toldAt: boolean }>;
   seq: number;
   failedItems: number;
+  /** The first step that runs again because this node does not have its files. */
+  rebuiltFrom: string | undefined;
   unwritten: { steps: StepWrite[]; transitions: Transition[] };
   /** Flushes that are not answered yet; true once all of them were accepted. */
   flushing: Promise<boolean> | undefined;
@@ -85,6 +87,7 @@ export function createLiveRun(
     running: new Map(),
     seq: prior.seq,
     failedItems: 0,
+    rebuiltFrom: undefined,
     unwritten: { steps: [], transitions: [] },
     flushing: undefined,
   };
@@ -110,11 +113,18 @@ export function isOutOfTime(run: LiveRun, error: StoredError | null | undefined)
   return run.abortedBy === 'timeout' && error?.name === 'TimeoutError' && error.class === 'fatal';
 }
 
+/** Whether the step has files in the run's workspace that others may need. A completed item of a fan-out wrote some, too. */
+export function hasWritten(run: LiveRun, { type, definition: { id } }: CompiledStep): boolean {
+  if (type?.workspace !== 'writes') return false;
+  if (run.steps.get(id)?.state === 'completed') return true;
+  return [...(run.items.get(id)?.values() ?? [])].some((item) => item.state === 'completed');
+}
+
 export function signalOf(run: LiveRun): AbortSignal {
   return run.cleaningUp ? run.hard.signal : run.main.signal;
 }
 
-function freshProgress(): StepProgress {
+export function freshProgress(): StepProgress {
   return {
     state: 'pending',
     attempts: 0,
@@ -266,6 +276,8 @@ function restoreStep(run: LiveRun, row: StepRecord): void {
     notBefore: row.retryAt?.getTime() ?? 0,
   };
   if (row.item >= 0) {
+    // One that was reopened: the list may be another by now.
+    if (isOpen && row.attempts === 0) return;
     const items = run.items.get(row.step) ?? new Map<number, StepProgress>();
     run.items.set(row.step, items.set(row.item, progress));
     return;

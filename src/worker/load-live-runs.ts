@@ -2,9 +2,18 @@
 import type { Queryable } from '../db/database.ts';
 import type { ClaimedRun } from '../queue/claim-runs.ts';
 import { loadLastSeq, loadSteps, type StepRecord } from '../queue/load-runs.ts';
-import { type CompiledPipeline, compilePipeline } from './compiled-pipeline.ts';
+import { type CompiledPipeline, type CompiledStep, compilePipeline, missingTypes } from './compiled-pipeline.ts';
 import { type Definitions, InvalidDefinition } from './definitions.ts';
-import { createLiveRun, itemProgress, type LiveRun, stepProgress } from './live-run.ts';
+import {
+  createLiveRun,
+  freshProgress,
+  hasWritten,
+  itemProgress,
+  type LiveRun,
+  stepProgress,
+  toStepWrite,
+} from './live-run.ts';
+import type { RefusedRun } from './refuse-runs.ts';
 
 export async function loadLiveRuns(
   claimed: readonly ClaimedRun[],
@@ -13,29 +22,41 @@ export async function loadLiveRuns(
     definitions: Definitions;
     apiUrl: () => string | undefined;
     /** Whether this node has the files of the run, or of the run it goes on from. */
-    hasWorkspace: (runId: string, parentId: string | null) => boolean;
+    hasWorkspace: HasWorkspace;
+    /** Whether a run is left to others where this node lacks a step type of it; else the step fails. */
+    leavesToOthers: boolean;
   },
-): Promise<LiveRun[]> {
+): Promise<{ runs: LiveRun[]; refused: RefusedRun[] }> {
   const resumed = claimed.filter(hasPast).map((one) => one.runId);
   const [steps, seqs] =
     resumed.length === 0
       ? [new Map(), new Map()]
       : await Promise.all([loadSteps(deps.db, resumed), loadLastSeq(deps.db, resumed)]);
   const runs: LiveRun[] = [];
+  const refused: RefusedRun[] = [];
   for (const one of claimed) {
     const { record } = one;
     if (!record) continue;
     const compiled = await definitionOf(one, deps.definitions);
     const prior = { steps: steps.get(one.runId) ?? [], seq: seqs.get(one.runId) ?? 1 };
     const isInvalid = compiled instanceof InvalidDefinition;
-    const run = createLiveRun(one, record, isInvalid ? missingDefinition(one) : compiled, prior, deps.apiUrl());
+    const missing = isInvalid || compiled === undefined || !deps.leavesToOthers ? [] : missingTypes(compiled);
+    if (missing.length > 0) {
+      refused.push({ claimed: one, missing });
+      continue;
+    }
+    const usable = isInvalid ? undefined : compiled;
+    const run = createLiveRun(one, record, usable ?? missingDefinition(one), prior, deps.apiUrl());
     if (isInvalid) failDefinition(run, compiled);
-    if (prior.steps.length > 0 && !deps.hasWorkspace(record.id, record.parentId)) reopenLostSteps(run);
+    const isElsewhere = hasPast(one) && !deps.hasWorkspace(one);
+    if (isElsewhere && prior.steps.length > 0) reopenLostSteps(run);
     failInterruptedSteps(run, prior.steps);
     runs.push(run);
   }
-  return runs;
+  return { runs, refused };
 }
+
+export type HasWorkspace = (claimed: Pick<ClaimedRun, 'runId' | 'home' | 'record'>) => boolean;
 
 /** A first claim has nothing behind it, but where the run goes on from another's checkpoints or was woken at its time. */
 function hasPast({ token, record }: ClaimedRun): boolean {
@@ -63,28 +84,39 @@ function failInterruptedSteps(run: LiveRun, prior: readonly StepRecord[]): void 
   }
 }
 
-/** The files are elsewhere, or gone: the run goes on from the first completed step that wrote any. */
+/**
+ * The files are elsewhere, or gone: the run goes on from the first step that wrote any. What is reopened is also written,
+ * before anything runs: a later claim would take the old outcomes of steps that were not reached again for new ones.
+ */
 function reopenLostSteps(run: LiveRun): void {
   const { steps } = run.compiled;
-  const first = steps.findIndex(
-    (step) => step.type?.workspace === 'writes' && run.steps.get(step.definition.id)?.state === 'completed',
-  );
+  const first = steps.findIndex((step) => hasWritten(run, step));
   if (first < 0) return;
+  run.rebuiltFrom = steps[first]?.definition.id;
   for (const { definition } of steps.slice(first)) {
-    run.steps.delete(definition.id);
-    run.items.delete(definition.id);
-    delete run.scope.steps[definition.id];
+    const { id } = definition;
+    if (run.steps.delete(id)) run.unwritten.steps.push(toStepWrite(id, undefined, freshProgress()));
+    for (const item of run.items.get(id)?.keys() ?? []) {
+      run.unwritten.steps.push(toStepWrite(id, item, freshProgress()));
+    }
+    run.items.delete(id);
+    delete run.scope.steps[id];
   }
+  run.progress = Math.max(0, ...steps.map((step) => (isPassed(run, step) ? step.progress : 0)));
+}
+
+function isPassed(run: LiveRun, { definition }: CompiledStep): boolean {
+  const state = run.steps.get(definition.id)?.state;
+  return state === 'completed' || state === 'skipped' || (state === 'failed' && definition.continueOnError);
 }
 
 /** A version that does not compile is the fault of its runs, and of no other in the batch. */
 async function definitionOf(
   claimed: ClaimedRun,
   definitions: Definitions,
-): Promise<CompiledPipeline | InvalidDefinition> {
+): Promise<CompiledPipeline | InvalidDefinition | undefined> {
   try {
-    const compiled = await definitions.get(claimed.tenant, claimed.pipeline, claimed.pipelineVersion);
-    return compiled ?? missingDefinition(claimed);
+    return await definitions.get(claimed.tenant, claimed.pipeline, claimed.pipelineVersion);
   } catch (error) {
     if (error instanceof InvalidDefinition) return error;
     throw error;

@@ -9,19 +9,22 @@ import type { Definitions } from './definitions.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { executeRun } from './execute-run.ts';
 import { abortRun, type LiveRun } from './live-run.ts';
-import { loadLiveRuns } from './load-live-runs.ts';
+import { type HasWorkspace, loadLiveRuns } from './load-live-runs.ts';
+import type { RefusedRun, RefuseRuns } from './refuse-runs.ts';
 
 export interface WorkerPoolOptions extends ExecuteDeps {
   definitions: Definitions;
   apiUrl: () => string | undefined;
-  hasWorkspace: (runId: string, parentId: string | null) => boolean;
-  /** Queues that this node serves now. */
-  queues: () => readonly string[] | Promise<readonly string[]>;
+  hasWorkspace: HasWorkspace;
+  /** Routes that this node serves now. */
+  routes: () => Promise<readonly string[]>;
+  /** What becomes of runs that this node lacks a step type of; absent: the step fails. */
+  refuse?: RefuseRuns;
   workers: number;
   inFlight: number;
   leaseMs: number;
   /** How long a pass without success is waited after, at most. */
-  pollMs: number;
+  pollMs: () => number;
 }
 
 export interface WorkerPool extends Service {
@@ -72,7 +75,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
         if (got === limit && isWorthALook(weight)) due.add(weight);
       }
       if (due.size > 0 && claimed > 0) continue;
-      idleMs = claimed > 0 ? 50 : Math.min(idleMs * 2, options.pollMs);
+      idleMs = claimed > 0 ? 50 : Math.min(idleMs * 2, options.pollMs());
       if (await work.wait(idleMs, signal)) idleMs = 50;
       else lookAtAll();
     }
@@ -88,14 +91,16 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   }
 
   async function claimBatchOf(weight: Weight, limit: number): Promise<number> {
-    const { db, node, leaseMs } = options;
+    const { db, node, leaseMs, refuse } = options;
     const sentAt = options.clock.monotonic();
-    const claimed = await claimRuns(db, { queues: await options.queues(), weight, limit, node, leaseMs });
+    const claimed = await claimRuns(db, { routes: await options.routes(), weight, limit, node, leaseMs });
     if (claimed.length === 0) return 0;
     active[weight] += claimed.length;
     let live: LiveRun[];
+    let refused: RefusedRun[];
     try {
-      live = await loadLiveRuns(claimed, options);
+      ({ runs: live, refused } = await loadLiveRuns(claimed, { ...options, leavesToOthers: refuse !== undefined }));
+      await refuse?.(refused);
     } catch (error) {
       active[weight] -= claimed.length;
       await giveBack(claimed);

@@ -53,6 +53,8 @@ describe.each(knowledge)('plans of the hot statements where statistics say $name
       workers: 4,
       inFlight: 500,
       queues: null,
+      labels: [],
+      home: uuidv7(),
       configHash: '',
     });
     await fill(db, analyzeAt);
@@ -70,7 +72,7 @@ describe.each(knowledge)('plans of the hot statements where statistics say $name
 
   const claim = async (from: Queryable = db): Promise<ClaimedRun[]> => {
     const claimed = await claimRuns(from, {
-      queues: ['default'],
+      routes: ['default'],
       weight: 'light',
       limit: batch,
       node,
@@ -104,7 +106,7 @@ describe.each(knowledge)('plans of the hot statements where statistics say $name
   it('finishes a batch that holds slots, and admits as many', async () => {
     const keys = [{ tenant: 'default', key: 'pipeline:limited' }];
     await expectModest((tx) => admitWithin(tx, keys));
-    const claimed = await claimRuns(db, { queues: ['narrow'], weight: 'light', limit: batch, node, leaseMs: 30_000 });
+    const claimed = await claimRuns(db, { routes: ['narrow'], weight: 'light', limit: batch, node, leaseMs: 30_000 });
     expect(claimed).toHaveLength(batch);
     await expectModest((tx) =>
       finishRuns(

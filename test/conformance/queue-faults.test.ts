@@ -7,7 +7,7 @@ import { scheduleDefaults } from '../../src/domain/schedule.ts';
 import { claimRuns } from '../../src/queue/claim-runs.ts';
 import { type CursorMove, commitDue } from '../../src/queue/commit-due.ts';
 import { enqueueRuns } from '../../src/queue/enqueue-runs.ts';
-import { findReadyQueues } from '../../src/queue/find-ready-queues.ts';
+import { findReadyRoutes } from '../../src/queue/find-ready-routes.ts';
 import { writeSchedules } from '../../src/queue/register-schedules.ts';
 import { releaseRuns } from '../../src/queue/release-runs.ts';
 import { replaceRuns } from '../../src/queue/replace-runs.ts';
@@ -33,7 +33,7 @@ describe.each(databaseVariants)('the queue in trouble on $name', (variant) => {
   let test: TestDatabase;
   let db: Database;
   const claim = (overrides: Partial<Parameters<typeof claimRuns>[1]> = {}) =>
-    claimRuns(db, { queues: ['default'], weight: 'light', limit: 10, node, leaseMs: 30_000, ...overrides });
+    claimRuns(db, { routes: ['default'], weight: 'light', limit: 10, node, leaseMs: 30_000, ...overrides });
 
   beforeAll(async () => {
     test = await createTestDatabase(variant.kind, variant.isolation ? { isolation: variant.isolation } : {});
@@ -153,13 +153,13 @@ describe.each(databaseVariants)('the queue in trouble on $name', (variant) => {
   });
 
   it('names every queue where something is ready, once', async () => {
-    expect(await findReadyQueues(db)).toEqual([]);
+    expect(await findReadyRoutes(db)).toEqual([]);
     const queues = ['b', 'a', 'b', 'c', 'a'];
     await enqueueRuns(
       db,
       queues.map((queue) => newRun({}, { queue })),
     );
     await enqueueRuns(db, [newRun({ runAt: new Date(Date.now() + 3_600_000) }, { queue: 'later' })]);
-    expect(await findReadyQueues(db)).toEqual(['a', 'b', 'c']);
+    expect(await findReadyRoutes(db)).toEqual(['a', 'b', 'c']);
   });
 });

@@ -106,7 +106,7 @@ describe.each(databaseVariants)('the queue on $name', (variant) => {
   let test: TestDatabase;
   let db: Database;
   const claim = (limit = 10, overrides: Partial<Parameters<typeof claimRuns>[1]> = {}) =>
-    claimRuns(db, { queues: ['default'], weight: 'light', limit, node, leaseMs: 30_000, ...overrides });
+    claimRuns(db, { routes: ['default'], weight: 'light', limit, node, leaseMs: 30_000, ...overrides });
   const claimOne = async () => {
     const [run] = await claim(1);
     if (!run) throw new Error('nothing to claim');
@@ -153,7 +153,7 @@ describe.each(databaseVariants)('the queue on $name', (variant) => {
     const other = newRun({ queue: 'reports' });
     await enqueueRuns(db, [heavy, other]);
     expect(await claim()).toEqual([]);
-    expect((await claim(10, { queues: ['reports', 'default'] })).map((run) => run.runId)).toEqual([other.id]);
+    expect((await claim(10, { routes: ['reports', 'default'] })).map((run) => run.runId)).toEqual([other.id]);
     expect((await claim(10, { weight: 'heavy' })).map((run) => run.runId)).toEqual([heavy.id]);
   });
 
@@ -338,6 +338,8 @@ describe.each(databaseVariants)('the queue on $name', (variant) => {
       workers: 1,
       inFlight: 1,
       queues: null,
+      labels: [],
+      home: uuidv7(),
       configHash: '',
     });
     await enqueueRuns(db, [newRun(), newRun()]);

@@ -204,7 +204,7 @@ describe.each(databaseVariants)('verbs on $name', (variant) => {
 
     it('asks the worker of a running run, again and again without harm', async () => {
       const run = await enqueueRun(db, docs);
-      await claimRuns(db, { queues: ['default'], weight: 'light', limit: 1, node: randomUUID(), leaseMs: 30_000 });
+      await claimRuns(db, { routes: ['default'], weight: 'light', limit: 1, node: randomUUID(), leaseMs: 30_000 });
       expect(await cancel(run.id)).toEqual({ id: run.id, state: 'running', requested: 'cancel' });
       expect(await cancel(run.id)).toMatchObject({ requested: 'cancel' });
       const [row] = await sql(
@@ -250,7 +250,7 @@ describe.each(databaseVariants)('verbs on $name', (variant) => {
       for (let round = 0; round < 10; round += 1) {
         const run = await enqueueRun(db, docs);
         const claim = claimRuns(db, {
-          queues: ['default'],
+          routes: ['default'],
           weight: 'light',
           limit: 1,
           node: randomUUID(),

@@ -27,17 +27,19 @@ describe('a run that kills its process', () => {
       clock: systemClock,
       events,
       node: randomUUID(),
+      home: randomUUID(),
       holds: () => false,
       everyMs: 20,
       leaseMs: 1_000,
       isAlone: true,
       onRescued: () => {},
+      noticesOf: () => [],
     });
     await rescuer.start();
     try {
       for (let claims = 1; claims <= 3; claims += 1) {
         // A worker that takes the run and is never heard of again.
-        const options = { queues: ['default'], weight: 'light', limit: 1, node: randomUUID(), leaseMs: -1 } as const;
+        const options = { routes: ['default'], weight: 'light', limit: 1, node: randomUUID(), leaseMs: -1 } as const;
         await eventually(async () => expect(await claimRuns(db, options)).toHaveLength(1));
       }
       expect((await reachedState(db, run.id)).state).toBe('dead_letter');

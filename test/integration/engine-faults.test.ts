@@ -379,11 +379,13 @@ describe('a node in trouble', () => {
         clock: { now: systemClock.now, monotonic: () => monotonic.ms },
         events,
         node: randomUUID(),
+        home: randomUUID(),
         holds: () => false,
         everyMs: 10,
         leaseMs: 30_000,
         isAlone: false,
         onRescued: () => {},
+      noticesOf: () => [],
       });
       await rescuer.start();
       await eventually(async () => expect(looks).toBeGreaterThan(4));

@@ -3,9 +3,17 @@
 
 alter table cronwright.nodes add column if not exists labels text[];
 
--- The newest row is the configuration in force; older ones are its history.
+-- The data directory it keeps workspaces in; the same after a restart.
+alter table cronwright.nodes add column if not exists home uuid;
+
+-- Pipeline versions whose step types it does not have.
+alter table cronwright.nodes add column if not exists lacks text[];
+
+-- The row with the highest seq is the configuration in force; older ones are its history. seq is the one before plus one, and
+-- unique: of two applies at the same time one is first, and the other comes after it.
 create table if not exists cronwright.config_applies (
   id uuid not null,
+  seq int4 not null,
   node uuid not null,
   node_name text not null,
   hash text not null,
@@ -15,7 +23,15 @@ create table if not exists cronwright.config_applies (
   primary key (id)
 );
 
--- The node that has the run's workspace; null: none has, or any will do.
-alter table cronwright.queue add column if not exists workspace_node uuid;
+create unique index if not exists config_applies_in_order on cronwright.config_applies (seq);
 
-create index if not exists queue_of_workspace on cronwright.queue (workspace_node) where workspace_node is not null;
+-- The data directory of the node that carried the run out last: files of the run that are elsewhere are stale.
+alter table cronwright.queue add column if not exists home uuid;
+
+-- Since when a run that can go on waits for the node with its files; null: any node may take it.
+alter table cronwright.queue add column if not exists pinned_at timestamptz;
+
+create index if not exists queue_pinned_since on cronwright.queue (pinned_at)
+  where state = 'pending' and pinned_at is not null;
+
+create index if not exists queue_pinned_to on cronwright.queue (home) where pinned_at is not null;

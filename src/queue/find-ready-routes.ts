@@ -1,9 +1,9 @@
-// Names the queues in which runs are ready, whoever serves them.
+// Names the routes on which runs are ready, whoever serves them.
 import { type Queryable, statement } from '../db/database.ts';
 
-// One look into the index per queue, however many runs wait in each.
-const readyQueues = statement(
-  'find_ready_queues',
+// One look into the index per route, however many runs wait on each.
+const readyRoutes = statement(
+  'find_ready_routes',
   `with recursive k(queue) as (
     (select queue from cronwright.queue where state = 'pending' and blocked_on is null order by queue limit 1)
     union all
@@ -16,6 +16,6 @@ const readyQueues = statement(
   { idempotent: true },
 );
 
-export async function findReadyQueues(db: Queryable): Promise<string[]> {
-  return (await db.query<{ queue: string }>(readyQueues)).rows.map((row) => row.queue);
+export async function findReadyRoutes(db: Queryable): Promise<string[]> {
+  return (await db.query<{ queue: string }>(readyRoutes)).rows.map((row) => row.queue);
 }
