@@ -51,6 +51,8 @@ export interface Metrics {
   setOldestWaits(rows: readonly OldestWaitRow[]): void;
   /** For the sampler: how many runs ended as dead letters and are still kept. */
   setDeadLetters(count: number): void;
+  /** For the sampler: calls in the outbox that wait, and that were given up and are still kept. */
+  setOutboxDepth(depth: { pending: number; failed: number }): void;
   /** For the sampler: all schedules; those that are absent are dropped. Between samples `schedule.next` keeps it fresh. */
   setScheduleNextFires(rows: readonly NextFireRow[]): void;
   /** Ends the subscriptions; safe twice. */
@@ -88,6 +90,9 @@ export function createMetrics(options: MetricsOptions): Metrics {
       if (outcome === 'missed') addMissed(tenant, schedule, count);
     }),
     options.events.on('scheduler.ticked', ({ at }) => gauges.lastTick.set(at / 1_000)),
+    options.events.on('live.connected', ({ transport }) => gauges.liveClients.inc({ transport })),
+    options.events.on('live.ended', ({ transport }) => gauges.liveClients.dec({ transport })),
+    options.events.on('nodes.counted', ({ hashes }) => gauges.configHashes.set(hashes)),
   );
   setBuildInfo(registry, options);
   if (options.processMetrics !== false) addProcessMetrics(registry);
@@ -98,6 +103,10 @@ export function createMetrics(options: MetricsOptions): Metrics {
     setQueueDepth: gauges.setQueueDepth,
     setOldestWaits: gauges.setOldestWaits,
     setDeadLetters: (count) => gauges.deadLetters.set(count),
+    setOutboxDepth({ pending, failed }) {
+      gauges.outbox.set({ state: 'pending' }, pending);
+      gauges.outbox.set({ state: 'failed' }, failed);
+    },
     setScheduleNextFires(rows) {
       gauges.setScheduleNextFires(rows);
       for (const { tenant, schedule } of rows) addMissed(tenant, schedule, 0);
@@ -141,6 +150,12 @@ function subscribe({ events, clock }: MetricsOptions, registry: Registry): (() =
   const occurrences = counter('occurrences_total', 'Nominal fire times, by what became of them.', 'outcome');
   for (const outcome of outcomes) occurrences.add([outcome], 0);
   const query = histogram('db_query_duration_seconds', 'SQL statements.', buckets.query, 'operation');
+  const notifications = counter(
+    'notifications_total',
+    'Attempts of calls from the outbox; retry: failed, and to be made again.',
+    'step_type',
+    'result',
+  );
   const http = histogram(
     'http_request_duration_seconds',
     'Answered HTTP requests.',
@@ -149,6 +164,14 @@ function subscribe({ events, clock }: MetricsOptions, registry: Registry): (() =
     'method',
     'status_class',
   );
+
+  const liveDropped = counter(
+    'live_dropped_total',
+    'Clients of the live stream that were dropped.',
+    'transport',
+    'reason',
+  );
+  const livePublished = counter('live_events_total', 'Events told to the clients of the live stream.');
 
   const tenants = createBoundedLabel();
   const pipelines = createBoundedLabel();
@@ -185,6 +208,13 @@ function subscribe({ events, clock }: MetricsOptions, registry: Registry): (() =
     }),
     events.on('schedule.skipped', ({ outcome, count }) => occurrences.add([outcome], count)),
     events.on('db.query', ({ operation, seconds }) => query.observe([operations.of(operation)], seconds)),
+    events.on('live.ended', ({ transport, reason }) => {
+      if (reason !== 'left' && reason !== 'shutdown') liveDropped.add([transport, reason]);
+    }),
+    events.on('live.published', ({ count }) => livePublished.add([], count)),
+    events.on('notification.delivered', ({ stepType }) => notifications.add([stepTypes.of(stepType), 'success'])),
+    events.on('notification.retried', ({ stepType }) => notifications.add([stepTypes.of(stepType), 'retry'])),
+    events.on('notification.failed', ({ stepType }) => notifications.add([stepTypes.of(stepType), 'failure'])),
     events.on('http.served', ({ route, method, status, seconds }) => {
       http.observe([routes.of(route), methods.of(method), `${Math.trunc(status / 100)}xx`], seconds);
     }),
@@ -217,6 +247,8 @@ function createGauges(registry: Registry, schedules: BoundedLabel) {
     'queue',
   );
   const deadLetters = gauge('dead_letters', 'Runs that ended as dead letters.');
+  const outbox = gauge('outbox_depth', 'Calls in the outbox that are not delivered; failed: given up.', 'state');
+  const configHashes = gauge('config_hashes', 'Different configurations in the files of live nodes; 1 is right.');
   const lastTick = gauge('scheduler_last_tick_timestamp_seconds', 'When the scheduler of this node last looked.');
   const nextFires = gauge(
     'schedule_next_fire_timestamp_seconds',
@@ -229,8 +261,14 @@ function createGauges(registry: Registry, schedules: BoundedLabel) {
   const queues = createBoundedLabel();
   const waitedIn = new Set<string>();
 
+  const liveClients = gauge('live_clients', 'Clients of the live stream.', 'transport');
+  for (const transport of ['sse', 'websocket']) liveClients.set({ transport }, 0);
+
   return {
+    liveClients,
     deadLetters,
+    outbox,
+    configHashes,
     lastTick,
     setQueueDepth(rows: readonly QueueDepthRow[]) {
       for (const state of seenStates) active.set({ state }, 0);

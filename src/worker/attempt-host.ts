@@ -5,6 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Json } from '../base/json.ts';
 import type { Database } from '../db/database.ts';
 import { CronwrightError } from '../domain/errors.ts';
+import { putOutbox } from '../queue/put-outbox.ts';
 import type { HostSettings, SqlConnection } from '../steps/api.ts';
 import type { Attempt, AttemptServices } from '../steps/attempt-services.ts';
 import { getArtifact, putArtifact } from '../store/artifacts.ts';
@@ -24,6 +25,8 @@ export interface AttemptHostOptions {
   run: (runId: string) => LiveRun | undefined;
   /** The run has files of its own on this node. */
   onWorkspace: (runId: string) => void;
+  /** A call was put into the outbox. */
+  onOutbox: () => void;
   /** A named connection of the configuration. */
   connection: (name: string, readOnly: boolean) => Promise<SqlConnection>;
 }
@@ -72,6 +75,18 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
       const found = await getArtifact(db, attempt.tenant, id);
       if (!found) throw new CronwrightError('not_found', `there is no artifact ${id}`);
       return found;
+    },
+    async putOutbox(attempt, input) {
+      const stepType = options.run(attempt.runId)?.compiled.byId.get(attempt.step)?.definition.uses;
+      const id =
+        stepType === undefined
+          ? undefined
+          : await putOutbox(db, { ...attempt, stepType, input: JSON.stringify(input) });
+      if (id === undefined) {
+        throw new CronwrightError('conflict', `the run ${attempt.runId} now belongs to another worker`);
+      }
+      options.onOutbox();
+      return { id };
     },
     secret: (_attempt, name) => options.secrets.get(name),
     sql: (_attempt, name, { readOnly }) => options.connection(name, readOnly),

@@ -12,7 +12,7 @@ import type { CompiledStep } from './compiled-pipeline.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { flushRun } from './flush-run.ts';
 import { type LiveRun, noteStep, noteTransition, type StepProgress, signalOf } from './live-run.ts';
-import { evaluateInput } from './step-input.ts';
+import { evaluateInput, keepInput } from './step-input.ts';
 
 export type AttemptsEnd =
   | { kind: 'completed' }
@@ -136,6 +136,7 @@ async function attemptOnce(
     timeoutMs: definition.timeoutMs,
     signal,
     secrets: input.secrets,
+    keepInput: () => keepInput(run, step, item, deps),
   };
   return span.within(() => deps.observed.run(type, attempt));
 }

@@ -1,6 +1,7 @@
 // Evaluates a step's `with` and `env` for one attempt; secrets are looked up now and never stored.
+import type { KeptValue } from '../domain/expressions/kept-value.ts';
 import type { Scope } from '../domain/expressions/scope.ts';
-import type { Template } from '../domain/expressions/template.ts';
+import type { Evaluation, Template } from '../domain/expressions/template.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import { toStoredError } from '../steps/classify-error.ts';
 import { SecretMask } from '../steps/secret-mask.ts';
@@ -26,6 +27,20 @@ export function evaluateInput(
   const { input, env } = step;
   if (input.secrets.length + env.secrets.length === 0) return evaluateIn(run.scope, step, item, {}, deps);
   return evaluateWithSecrets(run, step, item, [...env.secrets, ...input.secrets], deps);
+}
+
+/** The same input with secrets left as references, for what is kept beyond the attempt. */
+export function keepInput(run: LiveRun, step: CompiledStep, item: Item, deps: InputDeps): Evaluation<KeptValue> {
+  const env = step.env.keep(run.scope);
+  if (!env.ok) return env;
+  const plain = env.value.value as Record<string, string>;
+  const withSecrets = env.value.secrets.map(({ path }) => String(path[0]));
+  const variables = Object.fromEntries(Object.entries(plain).filter(([name]) => !withSecrets.includes(name)));
+  const scope = { ...run.scope, env: { ...deps.baseEnv, ...variables } };
+  const kept = step.input.keep(item === undefined ? scope : { ...scope, item: item.value, index: item.index });
+  if (kept.ok || withSecrets.length === 0) return kept;
+  const hint = `a secret cannot come by way of env (${withSecrets.join(', ')}) where the input is kept: name it in \`with\``;
+  return { ok: false, error: { ...kept.error, message: `${kept.error.message}; ${hint}` } };
 }
 
 async function evaluateWithSecrets(
