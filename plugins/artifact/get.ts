@@ -1,0 +1,70 @@
+// Step artifact.get: an artifact's content as a step's output, or as a file of the workspace.
+import { writeFile } from 'node:fs/promises';
+import { defineStep, StepError } from 'cronwright/plugin';
+import { z } from 'zod';
+import { newFile, workspacePath } from './workspace-file.ts';
+
+const input = z
+  .strictObject({
+    id: z.uuid().describe('The artifact, of any run of the tenant.'),
+    as: z.enum(['text', 'json', 'base64', 'file']).default('text').describe('What the output holds.'),
+    file: workspacePath.optional().describe('With `as: file`: where in the workspace.'),
+  })
+  .refine(
+    ({ as, file }) => (as === 'file') === (file !== undefined),
+    'expected a file with `as: file`, and only there',
+  );
+
+const output = z.object({
+  id: z.string(),
+  name: z.string(),
+  media_type: z.string(),
+  size: z.int(),
+  sha256: z.string(),
+  content: z.json().describe('Text, value or base64; null with `as: file`.'),
+});
+
+export const get = defineStep({
+  description: 'Reads an artifact.',
+  input,
+  output,
+  effects: 'none',
+  idempotency: 'natural',
+  isolation: 'inline',
+  weight: 'light',
+  workspace: 'writes',
+  async run(ctx, given) {
+    const { artifact, content } = await ctx.artifacts.get(given.id);
+    const about = {
+      id: artifact.id,
+      name: artifact.name,
+      media_type: artifact.mediaType,
+      size: artifact.size,
+      sha256: artifact.sha256,
+    };
+    if (given.as === 'file') {
+      await writeFile(await newFile(ctx.workspace, given.file ?? ''), content);
+      return { ...about, content: null };
+    }
+    return { ...about, content: decode(content, given.as, artifact.name) };
+  },
+});
+
+function decode(content: Uint8Array, as: 'text' | 'json' | 'base64', name: string) {
+  if (as === 'base64') return Buffer.from(content).toString('base64');
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(content);
+  } catch (cause) {
+    throw new StepError('fatal', `${name} is no UTF-8 text: read it as base64 or as a file`, {
+      name: 'NotText',
+      cause,
+    });
+  }
+  if (as === 'text') return text;
+  try {
+    return z.json().parse(JSON.parse(text));
+  } catch (cause) {
+    throw new StepError('fatal', `${name} is no JSON: ${(cause as Error).message}`, { name: 'NotJson', cause });
+  }
+}

@@ -1,0 +1,79 @@
+// artifact.write and artifact.get: what is kept comes back as it was.
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { errorOf, outputOf, type Ran, runStep } from '../support/step-context.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+
+const write = (input: unknown, overrides = {}) => runStep('artifact.write', input, overrides);
+
+/** Reads with what an earlier step kept. */
+const get = (input: Record<string, unknown>, from: Ran, overrides = {}) =>
+  runStep(
+    'artifact.get',
+    { id: from.recorded.artifacts[0]?.artifact.id, ...input },
+    { artifacts: from.recorded.artifacts, ...overrides },
+  );
+
+describe('artifact.write', () => {
+  it('keeps a text, a value or a file, each with a type that fits', async () => {
+    const text = outputOf(await write({ name: 'notes.md', content: '# é' }));
+    expect(text).toMatchObject({
+      name: 'notes.md',
+      media_type: 'text/markdown',
+      size: 4,
+      sha256: createHash('sha256').update('# é').digest('hex'),
+    });
+    expect(outputOf(await write({ name: 'x', json: null }))).toMatchObject({ media_type: 'application/json', size: 4 });
+    const workspaceDir = tempFolder('workspace');
+    mkdirSync(join(workspaceDir, 'out'));
+    writeFileSync(join(workspaceDir, 'out/a.pdf'), Buffer.from([0, 255, 1]));
+    const file = await write({ file: 'out/a.pdf' }, { workspaceDir });
+    expect(outputOf(file)).toMatchObject({ name: 'a.pdf', media_type: 'application/pdf', size: 3 });
+    expect([...(file.recorded.artifacts[0]?.content ?? [])]).toEqual([0, 255, 1]);
+  });
+
+  it('wants exactly one thing to keep, and a name', async () => {
+    expect(errorOf(await write({ name: 'x' })).message).toContain('exactly one of content, json and file');
+    expect(errorOf(await write({ name: 'x', content: '', json: 1 })).message).toContain('exactly one of');
+    expect(errorOf(await write({ content: '' })).message).toContain('expected a name');
+  });
+
+  it('lets no path and no link lead out of the workspace', async () => {
+    const workspaceDir = tempFolder('workspace');
+    symlinkSync('/etc', join(workspaceDir, 'etc'));
+    expect(errorOf(await write({ file: 'etc/hostname' }, { workspaceDir })).name).toBe('PathEscapes');
+    expect(errorOf(await write({ file: '../x' }, { workspaceDir })).message).toContain('stays in the workspace');
+    expect(errorOf(await write({ file: 'no.txt' }, { workspaceDir })).name).toBe('FileNotFound');
+  });
+});
+
+describe('artifact.get', () => {
+  it('brings back what was kept as text, value, base64 or file', async () => {
+    const kept = await write({ name: 'x.json', json: { a: [1, 'é'] } });
+    expect(outputOf(await get({ as: 'json' }, kept)).content).toEqual({ a: [1, 'é'] });
+    expect(JSON.parse(String(outputOf(await get({}, kept)).content))).toEqual({ a: [1, 'é'] });
+    const base64 = String(outputOf(await get({ as: 'base64' }, kept)).content);
+    expect(JSON.parse(Buffer.from(base64, 'base64').toString())).toEqual({ a: [1, 'é'] });
+    const ran = await get({ as: 'file', file: 'in/x.json' }, kept);
+    expect(outputOf(ran).content).toBeNull();
+    expect(JSON.parse(readFileSync(join(ran.workspaceDir, 'in/x.json'), 'utf8'))).toEqual({ a: [1, 'é'] });
+  });
+
+  it('says what is no text, no JSON, or not there', async () => {
+    const workspaceDir = tempFolder('workspace');
+    writeFileSync(join(workspaceDir, 'a.bin'), Buffer.from([0xff, 0xfe]));
+    expect(errorOf(await get({}, await write({ file: 'a.bin' }, { workspaceDir }))).name).toBe('NotText');
+    expect(errorOf(await get({ as: 'json' }, await write({ name: 'a', content: '{' }))).name).toBe('NotJson');
+    const id = '00000000-0000-7000-8000-000000000000';
+    expect(errorOf(await get({ id }, await write({ name: 'a', content: '' }))).message).toContain(id);
+  });
+
+  it('writes no file through a link that leads out', async () => {
+    const workspaceDir = tempFolder('workspace');
+    symlinkSync(tempFolder('elsewhere'), join(workspaceDir, 'out'));
+    const kept = await write({ name: 'a', content: 'a' });
+    expect(errorOf(await get({ as: 'file', file: 'out/a' }, kept, { workspaceDir })).name).toBe('PathEscapes');
+  });
+});
