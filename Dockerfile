@@ -31,6 +31,8 @@ WORKDIR /app
 COPY package.json LICENSE ./
 COPY bin ./bin
 COPY config ./config
+COPY docs ./docs
+COPY examples ./examples
 COPY src/db/migrations ./src/db/migrations
 COPY src/http/assets ./src/http/assets
 COPY --from=build /app/node_modules ./node_modules

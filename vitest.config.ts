@@ -2,7 +2,8 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
-const alias = { 'cronwright/plugin': fileURLToPath(new URL('./src/steps/api.ts', import.meta.url)) };
+const source = (path: string) => fileURLToPath(new URL(`./src/steps/${path}`, import.meta.url));
+const alias = { 'cronwright/plugin': source('api.ts'), 'cronwright/testing': source('testing/test-step.ts') };
 
 export default defineConfig({
   test: {

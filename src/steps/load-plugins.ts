@@ -3,6 +3,7 @@ import { errorMessage, type Problem } from '../domain/errors.ts';
 import type { PluginDefinition } from './api.ts';
 import { checkPlugin, isPlugin } from './check-plugin.ts';
 import { importPlugin, resolvePlugin } from './import-plugin.ts';
+import { findManifest } from './manifest/find-manifest.ts';
 
 /** Where a plugin comes from, in a form that another process can load it by. */
 export type PluginSource =
@@ -13,11 +14,15 @@ export type PluginSource =
       readonly specifier: string;
       readonly file: string;
       readonly cacheDir?: string | undefined;
-    };
+    }
+  /** `file` is the plugin.yaml, absolute; its steps are programs. */
+  | { readonly kind: 'manifest'; readonly specifier: string; readonly file: string };
 
 export interface LoadedPlugin {
   readonly definition: PluginDefinition;
   readonly source: PluginSource;
+  /** Of a manifest: program and arguments by step. */
+  readonly commands?: Readonly<Record<string, readonly string[]>>;
 }
 
 export interface PluginProblem extends Problem {
@@ -43,6 +48,8 @@ export async function loadPlugins(options: {
       return examine(specifier, async () => ({ exported: await load(), source }));
     }),
     ...options.listed.map(async (specifier): Promise<Candidate> => {
+      const manifest = findManifest(specifier, options.baseDir);
+      if (manifest !== undefined) return examineManifest(specifier, manifest, options.baseDir);
       return examine(specifier, async () => {
         const file = await resolvePlugin(specifier, options);
         const exported = await importPlugin(file, options);
@@ -76,6 +83,18 @@ async function examine(
   const definition = defaultExport(loaded.exported);
   if (isPlugin(definition)) return { definition, source: loaded.source };
   return checkPlugin(definition).map((message) => ({ plugin: specifier, message: `plugin ${specifier}: ${message}` }));
+}
+
+async function examineManifest(specifier: string, file: string, baseDir: string): Promise<Candidate> {
+  // On demand: this file is read by every step's own process too, which needs no YAML.
+  const { loadManifest } = await import('./manifest/load-manifest.ts');
+  const loaded = await loadManifest(file, baseDir);
+  if (!loaded.problems) return { ...loaded.manifest, source: { kind: 'manifest', specifier, file } };
+  return loaded.problems.map((problem) => ({
+    ...problem,
+    plugin: specifier,
+    message: `plugin ${specifier}: ${problem.message}`,
+  }));
 }
 
 /** A CommonJS module that was made from ESM holds its default export one level deeper. */

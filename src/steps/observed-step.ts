@@ -94,7 +94,7 @@ async function attemptStep(
   }
 }
 
-/** A process of its own parses the input again, so it gets it as it was written. */
+/** A plugin's process parses the input again, so it gets it as it was written; a program gets it with its defaults. */
 function execute(
   step: RegisteredStep,
   ctx: StepContext,
@@ -103,7 +103,7 @@ function execute(
   options: ObservedStepOptions,
 ): unknown {
   if (step.isolation === 'inline') return step.definition.run(ctx, input);
-  return runInProcess(step, ctx, attempt.input, options.process);
+  return runInProcess(step, ctx, step.command ? input : attempt.input, options.process);
 }
 
 interface Interruption {

@@ -67,7 +67,7 @@ async function runStep({ plugin: source, step: name, input }: StartMessage, ctx:
 async function importSource(source: PluginSource): Promise<Record<string, unknown>> {
   if (source.kind === 'listed')
     return importPlugin(source.file, { baseDir: dirname(source.file), cacheDir: source.cacheDir });
-  const load = builtInPlugins[source.specifier];
+  const load = source.kind === 'built-in' ? builtInPlugins[source.specifier] : undefined;
   if (!load) throw new StepError('fatal', `there is no built-in plugin ${source.specifier}`);
   return load();
 }

@@ -15,6 +15,8 @@ export interface RegisteredStep extends StepTypeDescription {
   readonly pluginVersion: string;
   /** Where a process of its own finds the plugin. */
   readonly source: PluginSource;
+  /** Program and arguments, where the step is a program of its own. */
+  readonly command?: readonly string[];
 }
 
 export interface Registry extends StepCatalogue {
@@ -52,6 +54,7 @@ export function createRegistry(plugins: readonly LoadedPlugin[]): Registry {
 function registerStep(plugin: LoadedPlugin, name: string, definition: StepDefinition): RegisteredStep {
   let inputSchema: JsonSchema | undefined;
   let outputSchema: JsonSchema | undefined;
+  const command = plugin.commands?.[name];
   return {
     id: `${plugin.definition.name}.${name}`,
     name,
@@ -74,6 +77,7 @@ function registerStep(plugin: LoadedPlugin, name: string, definition: StepDefini
     idempotency: definition.idempotency ?? 'none',
     definition,
     source: plugin.source,
+    ...(command === undefined ? {} : { command }),
     validateInput: (value) => findProblems(definition.input, value),
   };
 }

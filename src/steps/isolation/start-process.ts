@@ -42,12 +42,14 @@ const startHost = `${setLimits}; ${startGuard}; exec "$@" 4<&-`;
 export async function startProcess(options: {
   env: Readonly<Record<string, string>>;
   memoryMb: number;
+  /** Speaks the protocol by itself; without it Cronwright's own host does. */
+  program?: { command: readonly string[]; cwd: string };
 }): Promise<HostProcess> {
-  const node = [process.execPath, `--max-old-space-size=${options.memoryMb}`, ...loader, hostPath];
+  const host = [process.execPath, `--max-old-space-size=${options.memoryMb}`, ...loader, hostPath];
   const dataKb = String((options.memoryMb + beyondHeapMb) * 1024);
-  const child = spawn('/bin/sh', ['-c', startHost, 'sh', dataKb, ...node], {
-    // Where `tsx` and the TypeScript settings are found; the host goes to the workspace by itself.
-    cwd: packageRoot,
+  const child = spawn('/bin/sh', ['-c', startHost, 'sh', dataKb, ...(options.program?.command ?? host)], {
+    // The package is where `tsx` and the TypeScript settings are found; the host goes to the workspace by itself.
+    cwd: options.program?.cwd ?? packageRoot,
     env: options.env,
     detached: true,
     stdio: ['pipe', 'pipe', 'pipe', 'pipe', 'pipe'],

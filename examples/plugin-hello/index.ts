@@ -1,0 +1,34 @@
+// A Cronwright plugin: the step type `hello.greet`.
+import { definePlugin, defineStep, StepError } from 'cronwright/plugin';
+import { z } from 'zod';
+
+export default definePlugin({
+  name: 'hello',
+  version: '1.0.0',
+  apiVersion: 1,
+  description: 'Greetings',
+  steps: {
+    greet: defineStep({
+      description: 'Greets someone and keeps the greeting as an artifact',
+      input: z.strictObject({
+        name: z.string().min(1).default('world').describe('Whom to greet'),
+        times: z.int().min(1).max(100).default(1),
+      }),
+      output: z.strictObject({ greeting: z.string(), card: z.string().describe('Id of the artifact') }),
+      idempotency: 'natural',
+      async run(ctx, { name, times }) {
+        if (name === 'nobody') throw new StepError('fatal', 'nobody cannot be greeted');
+        const lines: string[] = [];
+        for (let done = 0; done < times; done++) {
+          // Ends the step where the run is cancelled, its time is up or the node stops.
+          ctx.signal.throwIfAborted();
+          lines.push(`Hello, ${name}!`);
+          ctx.progress({ done: done + 1, total: times });
+        }
+        ctx.log.info('greeted', { name, times });
+        const card = await ctx.artifacts.put({ name: 'card.txt', mediaType: 'text/plain', content: lines.join('\n') });
+        return { greeting: lines.join(' '), card: card.id };
+      },
+    }),
+  },
+});

@@ -1,0 +1,259 @@
+// Runs a step as Cronwright does, without Cronwright, for the tests of plugin authors. Exported as `cronwright/testing`.
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { decideRetry, fastRetry, type RetryPolicy } from '../../domain/retry-policy.ts';
+import { createEventBus } from '../../observe/events.ts';
+import { createAbortError } from '../abort-reason.ts';
+import type {
+  AbortReason,
+  Artifact,
+  Delivery,
+  ErrorClass,
+  Json,
+  PluginDefinition,
+  SqlConnection,
+  StepDefinition,
+} from '../api.ts';
+import type { LogLine } from '../attempt-services.ts';
+import { type AttemptResult, createObservedStep } from '../observed-step.ts';
+import type { RegisteredStep } from '../registry.ts';
+import { findStep } from './find-step.ts';
+import { createRecorded, createRecordingServices, type Recorded, type Seen } from './recording-services.ts';
+
+export type { LogLine, RetryPolicy, Seen };
+
+export interface TestStepOptions {
+  /** Name of the step within its plugin; may be left out where the plugin has one step. */
+  step?: string;
+  /** What would stand under `with`, all expressions evaluated. Checked against the step's schema. Default `{}`. */
+  input?: unknown;
+  /** What `ctx.secrets.get` finds. The values are masked in logs, outputs and errors, as they are in a run. */
+  secrets?: Readonly<Record<string, string>>;
+  /** `ctx.env`. */
+  env?: Readonly<Record<string, string>>;
+  /** Number of the first attempt. Default 1. */
+  attempt?: number;
+  /**
+   * At most so many attempts in a row, as the retry policy decides; nothing is waited for. Checkpoint, workspace, run and
+   * `idempotencyKey` stay the same. Default 1.
+   */
+  attempts?: number;
+  /** Changes to the policy `fast`: 3 retries of `transient` errors, after 1, 2 and 4 s. Jitter is left out. */
+  retry?: Partial<RetryPolicy>;
+  /** Position in a fan-out. */
+  item?: number;
+  dryRun?: boolean;
+  tenant?: string;
+  idempotencyKey?: string;
+  /** Makes it a call from the outbox. */
+  delivery?: Delivery;
+  /** What `ctx.checkpoint.load` finds at first. */
+  checkpoint?: Json;
+  /** What `ctx.sql` finds by name: objects with `query`. */
+  sql?: Readonly<Record<string, SqlConnection>>;
+  /** `ctx.host.allowPrivateHosts`. */
+  allowPrivateHosts?: readonly string[];
+  /** Environment of programs, over the default: PATH of the system's folders, HOME, LANG. */
+  programEnv?: Readonly<Record<string, string | undefined>>;
+  /** Milliseconds one attempt may take. Default 60,000. */
+  timeoutMs?: number;
+  /** Aborts the attempt that runs, as cancelling the run would. */
+  signal?: AbortSignal;
+  /** Called with each thing the step does, as it happens. `abort` ends the attempt, for any of the reasons there are. */
+  watch?: (seen: Seen, abort: (reason?: AbortReason) => void) => void;
+  /** Called before each attempt; files may be put into the workspace. */
+  beforeAttempt?: (at: { attempt: number; workspace: string }) => void | Promise<void>;
+  /** Called at the end, before the workspace is removed. */
+  inspect?: (at: { workspace: string }) => void | Promise<void>;
+  /** Where it runs. Only a plugin given as a file can run in a process; that is its default. */
+  isolation?: 'inline' | 'process';
+}
+
+/** How an attempt failed: what the class decides is in docs/WRITING-A-PLUGIN.md. */
+export interface StepFailure {
+  name: string;
+  message: string;
+  class: ErrorClass;
+  retryAfterMs?: number;
+  details?: Json;
+}
+
+export type AttemptEnd = 'completed' | 'failed' | 'timeout' | 'cancelled' | 'lease_lost' | 'shutdown';
+
+export interface TestedAttempt<Output = Json> {
+  attempt: number;
+  end: AttemptEnd;
+  output: Output | undefined;
+  error: StepFailure | undefined;
+  /** What Cronwright does next. Absent after success and after a cancelled run. */
+  next: { kind: 'retry'; delayMs: number } | { kind: 'give_up' } | undefined;
+}
+
+export interface TestedStep<Output = Json> extends Omit<TestedAttempt<Output>, 'attempt' | 'next'> {
+  /** Every attempt; `end`, `output` and `error` are those of the last one. */
+  attempts: TestedAttempt<Output>[];
+  /** Of all attempts: what the step logged, and what it and its programs printed, line by line. */
+  logs: LogLine[];
+  progress: { done: number; total: number; message?: string }[];
+  events: { type: string; data: Json }[];
+  artifacts: (Artifact & { content: Uint8Array; text: string })[];
+  /** Calls that the step put into the outbox. */
+  outbox: { id: string; input: unknown }[];
+  /** What an attempt after these would load. */
+  checkpoint: Json | undefined;
+  /** Why the last attempt had to end, where it had to. */
+  aborted: AbortReason | undefined;
+}
+
+/**
+ * Runs a step and says what it came to; failures are in the result, not thrown. Input, output, errors, logs and retries
+ * go through the code that a daemon uses. The workspace is a temporary folder, removed at the end.
+ *
+ * `plugin` is what `definePlugin` or `defineStep` returned; the step then runs inline. Or the path or URL of a file:
+ * a plugin's module or its `plugin.yaml`; the step then runs as the daemon would run it.
+ *
+ * Throws where there is no such step or the plugin cannot be loaded.
+ */
+export async function testStep<Output = Json>(
+  plugin: PluginDefinition | StepDefinition | string | URL,
+  options: TestStepOptions = {},
+): Promise<TestedStep<Output>> {
+  const step = await findStep(plugin, options);
+  const folder = await mkdtemp(join(tmpdir(), 'cronwright-test-'));
+  const workspace = join(folder, 'workspace');
+  const recorded = createRecorded(options.checkpoint);
+  try {
+    const attempts = await runAttempts<Output>(step, options, recorded, folder, workspace);
+    await options.inspect?.({ workspace });
+    return report(attempts, recorded);
+  } finally {
+    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+async function runAttempts<Output>(
+  step: RegisteredStep,
+  options: TestStepOptions,
+  recorded: Recorded,
+  folder: string,
+  workspace: string,
+): Promise<TestedAttempt<Output>[]> {
+  let abort: (reason?: AbortReason) => void = () => {};
+  const services = createRecordingServices(recorded, {
+    host: {
+      apiUrl: undefined,
+      dataDir: folder,
+      allowPrivateHosts: options.allowPrivateHosts ?? [],
+      programEnv: programEnv(options, folder),
+    },
+    workspaceDir: workspace,
+    secrets: options.secrets ?? {},
+    sql: async (name) => connection(options, name),
+    onSeen: (seen) => options.watch?.(seen, abort),
+  });
+  services.workspace({} as never);
+  const observed = createObservedStep({ services, events: createEventBus() });
+  const about = identity(options);
+  const policy = { ...fastRetry, ...options.retry, jitter: 0 };
+  const used = { retries: 0, rateLimitedMs: 0, rateLimitedInARow: 0 };
+  const attempts: TestedAttempt<Output>[] = [];
+  for (let attempt = options.attempt ?? 1, token = 1; ; token++) {
+    await options.beforeAttempt?.({ attempt, workspace });
+    const controller = new AbortController();
+    abort = (reason = 'cancelled') => controller.abort(createAbortError(reason));
+    const onAbort = () => abort();
+    if (options.signal?.aborted) abort();
+    options.signal?.addEventListener('abort', onAbort);
+    const result = await observed.run(step, { ...about, attempt, token, signal: controller.signal });
+    options.signal?.removeEventListener('abort', onAbort);
+    const next = whatFollows(result, policy, used);
+    attempts.push({ ...attemptEnd<Output>(result), attempt, next });
+    if (next?.kind !== 'retry' || attempts.length >= (options.attempts ?? 1)) return attempts;
+    // A node that stops gives the attempt back; every other one is counted.
+    if (result.kind !== 'shutdown') attempt++;
+  }
+}
+
+/** As the worker decides; a run that lost its node goes on elsewhere at once. */
+function whatFollows(
+  result: AttemptResult,
+  policy: RetryPolicy,
+  used: { retries: number; rateLimitedMs: number; rateLimitedInARow: number },
+): TestedAttempt['next'] {
+  if (result.kind === 'completed' || result.kind === 'cancelled') return undefined;
+  if (result.kind === 'lease_lost' || result.kind === 'shutdown') return { kind: 'retry', delayMs: 0 };
+  used.rateLimitedInARow = result.error.class === 'rate_limited' ? used.rateLimitedInARow + 1 : 0;
+  const decision = decideRetry(policy, used, result.error, 0);
+  if (decision.kind === 'give_up') return decision;
+  used.retries = decision.retries;
+  used.rateLimitedMs = decision.rateLimitedMs;
+  return { kind: 'retry', delayMs: decision.delayMs };
+}
+
+function attemptEnd<Output>(result: AttemptResult): Omit<TestedAttempt<Output>, 'attempt' | 'next'> {
+  return {
+    end: result.kind,
+    output: result.kind === 'completed' ? (result.output as Output) : undefined,
+    error: result.kind === 'completed' ? undefined : result.error,
+  };
+}
+
+function report<Output>(attempts: TestedAttempt<Output>[], recorded: Recorded): TestedStep<Output> {
+  const last = attempts.at(-1);
+  if (!last) throw new Error('there was no attempt');
+  const { end, output, error } = last;
+  return {
+    end,
+    output,
+    error,
+    attempts,
+    logs: recorded.log,
+    progress: recorded.progress,
+    events: recorded.events,
+    artifacts: recorded.artifacts.map(({ artifact, content }) => ({
+      ...artifact,
+      content,
+      text: new TextDecoder().decode(content),
+    })),
+    outbox: [...recorded.outbox].map(([id, input]) => ({ id, input })),
+    checkpoint: recorded.checkpoint,
+    aborted: end === 'completed' || end === 'failed' ? undefined : end,
+  };
+}
+
+function identity(options: TestStepOptions) {
+  const input = options.input ?? {};
+  return {
+    runId: randomUUID(),
+    tenant: options.tenant ?? 'default',
+    pipeline: 'test',
+    step: options.step ?? 'step',
+    item: options.item,
+    idempotencyKey: options.idempotencyKey ?? randomUUID(),
+    dryRun: options.dryRun ?? false,
+    input,
+    env: options.env ?? {},
+    traceparent: undefined,
+    timeoutMs: options.timeoutMs ?? 60_000,
+    secrets: [],
+    ...(options.delivery === undefined
+      ? { keepInput: () => ({ ok: true as const, value: { value: input, secrets: [] } }) }
+      : { delivery: options.delivery }),
+  };
+}
+
+/** Not the environment of the test: a step that passes must not owe it to the machine it was tested on. */
+function programEnv(options: TestStepOptions, home: string): Record<string, string> {
+  const env = { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: home, LANG: 'C.UTF-8', ...options.programEnv };
+  return Object.fromEntries(
+    Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
+}
+
+function connection({ sql = {} }: TestStepOptions, name: string): SqlConnection {
+  const found = Object.hasOwn(sql, name) ? sql[name] : undefined;
+  if (found) return found;
+  throw new Error(`there is no connection ${name}; the test gives ${Object.keys(sql).join(', ') || 'none'}`);
+}
