@@ -1,15 +1,12 @@
 // Reads comments: what a file says of itself at its top, and what stands above a declaration.
 import { ts } from 'ts-morph';
+import { blockText, clean, legal, notForReaders, tagAliases } from './comment-text.ts';
 import type { SymbolTag } from './module.ts';
 
 export interface Comment {
   text: string;
   tags: SymbolTag[];
 }
-
-const notForReaders =
-  /^\s*(eslint|biome-|prettier-|tslint|jshint|jscs|istanbul|c8 |v8 |@ts-|#region|#endregion|TODO|FIXME|XXX|HACK|<reference|!?\s*SPDX|@license|@preserve)/i;
-const legal = /copyright|licen[sc]e|SPDX-|all rights reserved/i;
 
 /** The first comment of the file that is neither legal nor the doc comment of the first declaration; empty where there is none. */
 export function fileComment(file: ts.SourceFile): string {
@@ -43,17 +40,10 @@ function readDoc(file: ts.SourceFile, doc: ts.JSDoc): Comment {
     const text = clean(ts.getTextOfJSDocComment(tag.comment) ?? '');
     const name = ts.isJSDocParameterTag(tag) || ts.isJSDocPropertyTag(tag) ? entityText(file, tag.name) : '';
     const word = tag.tagName.text;
-    return [{ tag: aliases[word] ?? word, name, text: text.replace(/^-\s+/, '') }];
+    return [{ tag: tagAliases[word] ?? word, name, text: text.replace(/^-\s+/, '') }];
   });
   return { text: clean(ts.getTextOfJSDocComment(doc.comment) ?? ''), tags };
 }
-
-const aliases: Readonly<Record<string, string>> = {
-  return: 'returns',
-  arg: 'param',
-  argument: 'param',
-  exception: 'throws',
-};
 
 function entityText(file: ts.SourceFile, name: ts.EntityName): string {
   return name.getText(file);
@@ -94,15 +84,6 @@ function* commentGroups(source: string, position: number): Generator<CommentGrou
   yield* flush();
 }
 
-function blockText(raw: string): string {
-  return raw
-    .replace(/^\/\*+!?/, '')
-    .replace(/\*+\/$/, '')
-    .split('\n')
-    .map((line) => line.replace(/^\s*\*(?!\*) ?/, ''))
-    .join('\n');
-}
-
 function belongsToDeclaration(file: ts.SourceFile, group: CommentGroup): boolean {
   if (/@(module|file|fileoverview|packageDocumentation|overview)\b/.test(group.text)) return false;
   const first = file.statements[0];
@@ -120,14 +101,4 @@ function dropTags(text: string): string {
 
 function firstToken(text: string): number {
   return ts.getShebang(text)?.length ?? 0;
-}
-
-/** Without outer blank lines, spaces at line ends, carriage returns. */
-function clean(text: string): string {
-  return text
-    .replaceAll('\r', '')
-    .split('\n')
-    .map((line) => line.trimEnd())
-    .join('\n')
-    .replace(/^\n+|\s+$/g, '');
 }

@@ -6,6 +6,8 @@ export interface Module {
   /** Unique among modules; `[a-z0-9-]+`; the name of the analysis file. */
   slug: string;
   language: Language;
+  /** What Go and Java say they belong to. */
+  package?: string;
   lines: number;
   /** What the file says of itself at its top; empty where it says nothing. */
   comment: string;
@@ -15,7 +17,9 @@ export interface Module {
   syntaxErrors: number;
 }
 
-export type Language = 'typescript' | 'javascript';
+/** In the order in which documents name them. */
+export const languages = ['typescript', 'javascript', 'python', 'go', 'rust', 'java'] as const;
+export type Language = (typeof languages)[number];
 
 export interface ModuleSymbol {
   /** As importers know it. */
@@ -29,9 +33,12 @@ export interface ModuleSymbol {
   exported: boolean;
   /** 1-based. */
   line: number;
-  /** Public members of a class. */
+  /** Public members of a class and the like. */
   members: SymbolMember[];
 }
+
+/** More are not kept. */
+export const maxMembers = 200;
 
 export type SymbolKind =
   | 'function'
@@ -42,12 +49,22 @@ export type SymbolKind =
   | 'constant'
   | 'variable'
   | 'namespace'
-  | 're-export';
+  | 're-export'
+  | 'struct'
+  | 'union'
+  | 'trait'
+  | 'record'
+  | 'annotation'
+  | 'static'
+  | 'macro'
+  | 'module'
+  /** Only of a type that another file declares; else it is a member. */
+  | 'method';
 
 export interface SymbolTag {
-  /** `param`, `returns`, `throws`, `deprecated`, `example`, `see`, `remarks`, … */
+  /** `param`, `returns`, `throws`, `deprecated`, `example`, `see`, `remarks`, …; `section` for a heading of its own. */
   tag: string;
-  /** Only for `param` and `property`. */
+  /** Of a parameter or property, an exception in Python and Java, a section. */
   name: string;
   text: string;
 }
@@ -56,4 +73,10 @@ export interface SymbolMember {
   name: string;
   signature: string;
   comment: string;
+  /** Absent in TypeScript and JavaScript, where a class is shown in one piece. */
+  kind?: MemberKind;
+  tags?: SymbolTag[];
 }
+
+/** `field`: shown in the type's own code. `implementation`: of a trait, by its signature. */
+export type MemberKind = 'field' | 'constant' | 'constructor' | 'property' | 'method' | 'implementation';

@@ -12,6 +12,7 @@ import {
   variableSignature,
   wholeText,
 } from './signatures.ts';
+import { lineCount } from './source-text.ts';
 
 /** Pure: equal text gives an equal module. */
 export function readModule(source: Source, text: string): Module {
@@ -22,7 +23,7 @@ export function readModule(source: Source, text: string): Module {
     path: source.path,
     slug: slugOf(source.path),
     language: source.language,
-    lines: text === '' ? 0 : text.split('\n').length - (text.endsWith('\n') ? 1 : 0),
+    lines: lineCount(text),
     comment: fileComment(file),
     symbols: joinOverloads(symbols),
     syntaxErrors: (file as unknown as { parseDiagnostics?: readonly unknown[] }).parseDiagnostics?.length ?? 0,

@@ -1,11 +1,8 @@
 // Writes what a declaration promises, from its own text: no bodies, no long values, no types that had to be computed.
 import { ts } from 'ts-morph';
 import { declarationComment } from './comments.ts';
-import type { SymbolMember } from './module.ts';
-
-const maxSignatureLines = 80;
-const maxSignatureLength = 4_000;
-const maxMembers = 200;
+import { maxMembers, type SymbolMember } from './module.ts';
+import { bounded, dedented } from './source-text.ts';
 
 /** `async function f(a: string): void`; also for methods and constructors. */
 export function functionSignature(file: ts.SourceFile, node: ts.SignatureDeclaration): string {
@@ -150,20 +147,6 @@ function startOf(file: ts.SourceFile, node: ts.Node): number {
   return next?.getStart(file) ?? end;
 }
 
-/** Takes off the indentation that the first line had in the source, so that nested declarations start at the margin. */
 function dedent(file: ts.SourceFile, { text, start }: Slice): string {
-  const lineStart = file.text.lastIndexOf('\n', start - 1) + 1;
-  const indent = /^[ \t]*/.exec(file.text.slice(lineStart, start))?.[0] ?? '';
-  const lines = text.trim().replaceAll('\r', '').split('\n');
-  return lines
-    .map((line, at) => (at > 0 && line.startsWith(indent) ? line.slice(indent.length) : line).trimEnd())
-    .join('\n')
-    .replace(/;$/, '');
-}
-
-function bounded(text: string): string {
-  const lines = text.split('\n');
-  const short = lines.slice(0, maxSignatureLines).join('\n').slice(0, maxSignatureLength);
-  if (short.length === text.length) return text;
-  return `${short}\n// … shortened: ${lines.length} lines in all`;
+  return dedented(file.text, start, start + text.length);
 }

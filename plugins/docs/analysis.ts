@@ -19,13 +19,27 @@ const symbolKinds = [
   'variable',
   'namespace',
   're-export',
+  'struct',
+  'union',
+  'trait',
+  'record',
+  'annotation',
+  'static',
+  'macro',
+  'module',
+  'method',
 ] as const;
+
+const memberKinds = ['field', 'constant', 'constructor', 'property', 'method', 'implementation'] as const;
+
+const tags = z.array(z.object({ tag: z.string(), name: z.string(), text: z.string() }));
 
 const moduleSchema = z.object({
   // It becomes a path in the tree of documents, so it must not lead out of it.
   path: z.string().refine((path) => !path.split('/').some((name) => name === '' || name === '.' || name === '..')),
   slug: z.string(),
-  language: z.enum(['typescript', 'javascript']),
+  language: z.enum(['typescript', 'javascript', 'python', 'go', 'rust', 'java']),
+  package: z.string().optional(),
   comment: z.string(),
   symbols: z.array(
     z.object({
@@ -33,15 +47,24 @@ const moduleSchema = z.object({
       kind: z.enum(symbolKinds),
       signature: z.string(),
       comment: z.string(),
-      tags: z.array(z.object({ tag: z.string(), name: z.string(), text: z.string() })),
+      tags,
       exported: z.boolean(),
-      members: z.array(z.object({ name: z.string(), signature: z.string(), comment: z.string() })),
+      members: z.array(
+        z.object({
+          name: z.string(),
+          signature: z.string(),
+          comment: z.string(),
+          kind: z.enum(memberKinds).optional(),
+          tags: tags.default([]),
+        }),
+      ),
     }),
   ),
 });
 
 export type Module = z.infer<typeof moduleSchema>;
 export type ModuleSymbol = Module['symbols'][number];
+export type ModuleMember = ModuleSymbol['members'][number];
 export type SymbolKind = ModuleSymbol['kind'];
 
 /** Throws a fatal `NotFound` where the module was not analysed in this workspace. */

@@ -1,6 +1,7 @@
 // Writes the first page: every module by folder, with what it is for and a link to its page.
 import type { Module } from './analysis.ts';
 import { pagePath } from './documents.ts';
+import { counted, languageWords } from './languages.ts';
 import { address, cell, code, createAnchors, firstSentence, line, prose } from './markdown.ts';
 
 export interface IndexContent {
@@ -27,9 +28,7 @@ export function indexPage(content: IndexContent): string {
   const blocks = [
     `# ${line(content.title)}`,
     prose(content.description),
-    modules.length === 0
-      ? 'No TypeScript or JavaScript modules were found.'
-      : facts(modules.map(({ module }) => module)),
+    modules.length === 0 ? 'No modules to document were found.' : facts(modules.map(({ module }) => module)),
     content.note === '' ? '' : `> ${line(content.note)}`,
     ...(names.length > 1 ? ['## Folders', folderTable(names, folders, anchorOf)] : []),
     ...names.flatMap((name) => [`## ${code(folderTitle(name))}`, moduleTable(folders.get(name) ?? [])]),
@@ -39,7 +38,23 @@ export function indexPage(content: IndexContent): string {
 
 function facts(modules: readonly Module[]): string {
   const exports = modules.reduce((sum, module) => sum + exportCount(module), 0);
-  return `${modules.length} module${modules.length === 1 ? '' : 's'} · ${exports} export${exports === 1 ? '' : 's'}`;
+  const names = modules.map((module) => languageWords[module.language].name);
+  const perLanguage = [...new Set(names)]
+    .sort()
+    .map((name) => `${name} ${names.filter((each) => each === name).length}`);
+  const languages = perLanguage.length > 1 ? ` (${perLanguage.join(', ')})` : '';
+  return `${counted(modules.length, 'module')}${languages} · ${counted(exports, offeredBy(modules))}`;
+}
+
+/** The word that fits all of them. */
+function offeredBy(modules: readonly Module[]): string {
+  const words = new Set(modules.map((module) => languageWords[module.language].offered));
+  return words.size === 1 ? ([...words][0] ?? '') : 'public symbol';
+}
+
+/** The same as the head of a column. */
+function columnOf(modules: readonly Module[]): string {
+  return offeredBy(modules) === 'export' ? 'Exports' : 'Public';
 }
 
 function folderTable(
@@ -53,16 +68,25 @@ function folderTable(
     const link = `[${code(folderTitle(name), true)}](#${encodeURIComponent(anchorOf.get(name) ?? '')})`;
     return `| ${link} | ${modules.length} | ${exports} |`;
   });
-  return ['| Folder | Modules | Exports |', '| --- | ---: | ---: |', ...rows].join('\n');
+  const column = columnOf([...folders.values()].flat().map(({ module }) => module));
+  return [`| Folder | Modules | ${column} |`, '| --- | ---: | ---: |', ...rows].join('\n');
 }
 
 function moduleTable(entries: readonly { module: Module; hasPage: boolean }[]): string {
   const rows = entries.map(({ module, hasPage }) => {
     const name = code(module.path.slice(module.path.lastIndexOf('/') + 1), true);
     const link = hasPage ? `[${name}](${address(pagePath(module))})` : `${name} (not generated)`;
-    return `| ${link} | ${cell(firstSentence(module.comment))} | ${exportCount(module)} |`;
+    return `| ${link} | ${cell(summaryOf(module))} | ${exportCount(module)} |`;
   });
-  return ['| Module | Summary | Exports |', '| --- | --- | ---: |', ...rows].join('\n');
+  const column = columnOf(entries.map(({ module }) => module));
+  return [`| Module | Summary | ${column} |`, '| --- | --- | ---: |', ...rows].join('\n');
+}
+
+/** What the file says of itself; where it says nothing, what the symbol says that bears its name. */
+function summaryOf(module: Module): string {
+  if (module.comment !== '') return firstSentence(module.comment);
+  const stem = module.path.slice(module.path.lastIndexOf('/') + 1).replace(/\.[^.]*$/, '');
+  return firstSentence(module.symbols.find(({ exported, name }) => exported && name === stem)?.comment ?? '');
 }
 
 function exportCount(module: Module): number {

@@ -194,7 +194,7 @@ export * from './more.ts'
     const { context, docs } = await documented({ 'readme.txt': 'x' });
     await runStep('docs.index', context, { modules: [], title: 'Empty', note: 'left out: 2 files over max_files' });
     expect(await readFile(join(docs, 'README.md'), 'utf8')).toBe(
-      '# Empty\n\nNo TypeScript or JavaScript modules were found.\n\n> left out: 2 files over max\\_files\n'.replace(
+      '# Empty\n\nNo modules to document were found.\n\n> left out: 2 files over max\\_files\n'.replace(
         'max\\_',
         'max_',
       ),
