@@ -9,6 +9,7 @@ export const builtInPlugins: BuiltInPlugins = {
   file: () => import('../../plugins/file/index.ts'),
   git: () => import('../../plugins/git/index.ts'),
   http: () => import('../../plugins/http/index.ts'),
+  notify: () => import('../../plugins/notify/index.ts'),
   pg: () => import('../../plugins/pg/index.ts'),
   shell: () => import('../../plugins/shell/index.ts'),
   sql: () => import('../../plugins/sql/index.ts'),
