@@ -118,6 +118,7 @@ export function createApp(options: AppOptions): App {
         events,
         control: running.control,
         pipelines: running.catalog,
+        artifactFiles: running.artifactFiles,
         effectiveConfig: () => ({ settings: describeSettings(settings), config_hash: running.catalog.hash }),
         readiness: () => readiness.check(),
         renderMetrics: () => metrics.render(),
@@ -146,7 +147,7 @@ export function createApp(options: AppOptions): App {
         if (needsRestart(settings, fresh))
           log.warn({}, 'cronwright.yaml changed: restart to put its settings in force');
         const pipelines = await loadCheckedPipelines({ ...settings, calendars: fresh.calendars }, registry);
-        if (pipelines.hash === running.catalog.hash) return;
+        if (pipelines.hash === running.ownHash()) return;
         await running.apply(pipelines);
       } catch (error) {
         const problems = error instanceof CronwrightError ? error.problems.length : 0;

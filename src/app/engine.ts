@@ -23,7 +23,9 @@ import { forgetNode, leaveNode, registerNode } from '../queue/register-node.ts';
 import { createScheduler } from '../schedule/scheduler.ts';
 import { createObservedStep } from '../steps/observed-step.ts';
 import type { Registry } from '../steps/registry.ts';
+import { type ArtifactFiles, openArtifactFiles } from '../store/artifact-files.ts';
 import { createSecrets } from '../store/secrets.ts';
+import { shareArtifactFiles } from '../store/share-artifact-files.ts';
 import { createAttemptHost, workspacePath } from '../worker/attempt-host.ts';
 import { createCheckpointWriter } from '../worker/checkpoint-writer.ts';
 import { createDefinitions } from '../worker/definitions.ts';
@@ -70,6 +72,7 @@ export interface Engine {
   readonly clock: AdjustableClock;
   readonly control: ControlContext;
   readonly catalog: PipelineCatalog;
+  readonly artifactFiles: ArtifactFiles | undefined;
   /** Monotonic milliseconds since the last answered heartbeat. */
   sinceLastBeatMs(): number;
   places(): { workers: number; workersFree: number; inFlight: number; inFlightFree: number };
@@ -84,6 +87,9 @@ export interface Engine {
   /** Claims nothing more, lets runs end for `drainMs`, gives back the others, and closes all but the database. */
   stop(drainMs: number): Promise<void>;
 }
+
+/** An idle node looks this much less often where it need not. */
+const pollsSpared = 5;
 
 export async function startEngine(options: EngineOptions): Promise<Engine> {
   const { db, settings, registry, events } = options;
@@ -103,8 +109,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   await migrate(db);
   const inForce = createPipelinesInForce(registry);
   const isAlone = db.kind === 'pglite';
-  /** Where all that happens is heard of at once, the queue is looked at less often: five times a second's poll is enough. */
-  const pollMs = () => timing.pollMs * (isAlone || hints.isListening() ? 5 : 1);
+  /** The queue is looked at less often where all that happens is heard of anyway. */
+  const pollMs = () => timing.pollMs * (isAlone || hints.isListening() ? pollsSpared : 1);
   const historyListeners = new Set<() => void>();
   const hints = createNodeHints({
     // A run without a daemon shares nothing with others.
@@ -141,8 +147,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     onRecorded: () => hints.tell('config'),
     onSchedules: () => hints.tell('schedules'),
     onAdopted: async () => {
-      await register();
       if (!isRunning) return;
+      await register();
       scheduler.wake();
       pool.wake();
     },
@@ -161,6 +167,15 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       configHash: options.schedules ? config.ownHash : null,
     });
   await register();
+  const { artifactsDir } = settings;
+  const artifactFiles = artifactsDir === undefined ? undefined : await openArtifactFiles(artifactsDir);
+  if (artifactFiles && artifactsDir !== undefined && !isAlone) {
+    const mine = { id: node.id, folder: artifactsDir, folderId: artifactFiles.id, leaseMs: timing.leaseMs };
+    await shareArtifactFiles(db, mine).catch(async (error: unknown) => {
+      await leaveNode(db, { id: node.id, home });
+      throw error;
+    });
+  }
   cleanUps.add('node', () => (options.schedules ? leaveNode(db, { id: node.id, home }) : forgetNode(db, node.id)));
 
   const secrets = createSecrets(settings.secrets, options.env);
@@ -201,6 +216,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const observed = createObservedStep({
     services: createAttemptHost({
       db,
+      artifactFiles,
       clock,
       logs,
       secrets,
@@ -296,21 +312,15 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     leaseMs: timing.leaseMs,
     everyMs: () => timing.heartbeatMs * (hints.isListening() ? 3 : 1),
     divergedAfterMs: options.divergedAfterMs ?? 60_000,
-    onPeers(count) {
-      peers = count;
-      hints.setPeers(count);
-    },
+    onPeers: (count) => hints.setPeers(count),
     onApply: (seq) => config.follow(seq),
   });
-  let peers = 0;
   const scheduler = createScheduler({
     db,
     clock,
     catalog: inForce,
     events,
-    followConfig: async () => {
-      if (peers > 0) await config.follow();
-    },
+    followConfig: (seq) => config.follow(seq),
     onEnqueued() {
       offerWork();
       timers.wake();
@@ -322,7 +332,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     events,
     node: node.id,
     everyMs: timing.pollMs,
-    longestMs: timing.pollMs * 5,
+    longestMs: timing.pollMs * pollsSpared,
     onReady: offerWork,
   });
   const upkeep = [
@@ -345,6 +355,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       db,
       clock,
       events,
+      artifactFiles,
       rule: settings.retention,
       everyMs: timing.pruneMs,
       workspaces: join(settings.dataDir, 'workspaces'),
@@ -417,6 +428,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     node,
     clock,
     catalog: inForce,
+    artifactFiles,
     control: {
       db,
       clock,

@@ -23,8 +23,8 @@ export interface SharedConfig {
   readonly ownHash: string;
   /** Puts this node's files in force on all nodes. Nothing to do where they say what is in force. */
   apply(loaded: Loaded): Promise<void>;
-  /** Takes over what another node has applied; `seq`: the last apply, where the caller has just read it. */
-  follow(seq?: number): Promise<void>;
+  /** Takes over what another node has applied; `seq`: the last apply. */
+  follow(seq: number): Promise<void>;
 }
 
 export function createSharedConfig(options: SharedConfigOptions): SharedConfig {
@@ -94,7 +94,7 @@ export function createSharedConfig(options: SharedConfigOptions): SharedConfig {
     },
     async follow(seq) {
       // An apply of its own looks at its end.
-      if (isApplying || (seq !== undefined && seq <= knownSeq)) return;
+      if (isApplying || seq <= knownSeq) return;
       await adopt();
     },
   };

@@ -1,5 +1,5 @@
 // `cronwright nodes`: the daemons that share the database.
-import type { List, NodeAnswer } from './answers.ts';
+import type { NodeAnswer, NodesAnswer } from './answers.ts';
 import type { CliContext } from './cli-context.ts';
 import { connect, type DaemonOptions } from './connect.ts';
 import { type ExitCode, exitCodes } from './exit-code.ts';
@@ -8,11 +8,21 @@ import { showRelative } from './show-time.ts';
 import { type Column, renderTable } from './table.ts';
 
 export async function nodes(context: CliContext, options: DaemonOptions): Promise<ExitCode> {
-  const list = await connect(context, options).get<List<NodeAnswer>>('/nodes');
+  const list = await connect(context, options).get<NodesAnswer>('/nodes');
   if (options.json) printJson(context, list);
   else if (list.items.length === 0) printLine(context, 'No nodes.');
-  else printLine(context, renderTable(context.stdout, columnsOf(context), list.items));
+  else printLine(context, [renderTable(context.stdout, columnsOf(context), list.items), ...notes(context, list)].join('\n'));
   return exitCodes.done;
+}
+
+/** Which configuration is in force, and how to read the marks. */
+function notes(context: CliContext, { in_force: inForce, items }: NodesAnswer): string[] {
+  if (inForce === null) return [];
+  const { dim, red } = context.stdout.colors;
+  const when = showRelative(Date.parse(inForce.applied_at), context.clock.now());
+  const told = `${dim('in force')} ${inForce.hash.slice(0, 8)}, applied by ${inForce.node_name} ${when}`;
+  const differ = items.some((node) => node.state === 'live' && node.config_differs);
+  return differ ? [told, red('≠: the files of this node say something else')] : [told];
 }
 
 function columnsOf(context: CliContext): Column<NodeAnswer>[] {
@@ -29,6 +39,7 @@ function columnsOf(context: CliContext): Column<NodeAnswer>[] {
     { heading: 'heavy', align: 'right', cell: (node) => `${node.running_heavy}/${node.workers}` },
     { heading: 'light', align: 'right', cell: (node) => `${node.running_light}/${node.in_flight}` },
     { heading: 'queues', cell: (node) => node.queues?.join(', ') ?? 'all' },
-    { heading: 'config', cell: (node) => node.config_hash?.slice(0, 8) ?? '' },
+    { heading: 'labels', cell: (node) => node.labels.join(', ') },
+    { heading: 'files', cell: (node) => `${node.config_hash?.slice(0, 8) ?? ''}${node.config_differs ? ' ≠' : ''}` },
   ];
 }

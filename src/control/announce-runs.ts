@@ -9,6 +9,7 @@ export async function announceRuns(context: ControlContext, runs: readonly NewRu
   for (const run of runs) withinTrace(run.traceparent, () => tellEnqueued(context, run));
   await admitQuietly(context, slotKeysOf(runs));
   context.wake.workers();
+  if (runs.some((run) => run.runAt !== null || run.limits.length > 0)) context.wake.timers();
 }
 
 function tellEnqueued(context: ControlContext, run: NewRun): void {
@@ -19,6 +20,9 @@ function tellEnqueued(context: ControlContext, run: NewRun): void {
     origin: run.origin,
     queue: run.queue,
     ...(run.schedule === null ? {} : { schedule: run.schedule }),
+    ...(run.actor === null ? {} : { actor: run.actor }),
+    ...(run.parentId === null ? {} : { parentId: run.parentId }),
+    ...(run.runAt === null ? {} : { runAt: run.runAt.getTime() }),
   });
 }
 

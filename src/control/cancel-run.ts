@@ -68,7 +68,7 @@ export async function cancelRun(
     { idempotent: true },
   );
   if (run.state === 'running') {
-    wake.requests();
+    wake.requests(run.node);
     return { id: options.id, state: 'running', requested: 'cancel' };
   }
   events.emit('run.finished', {

@@ -20,6 +20,8 @@ export interface Wakes {
   workers(): void;
   /** A schedule changed. */
   scheduler(): void;
-  /** A run of this node has a request (pause, cancel). */
-  requests(): void;
+  /** A run may wait for a time or for a slot. */
+  timers(): void;
+  /** A run of this node (null: of whichever) has a request (pause, cancel). */
+  requests(node: string | null): void;
 }

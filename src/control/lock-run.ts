@@ -9,12 +9,14 @@ export interface LockedRun {
   schedule: string | null;
   origin: Origin;
   token: number;
+  /** The node that holds it. */
+  node: string | null;
   startedAt: Date | null;
 }
 
 const lock = statement(
   'lock_live_run',
-  'select state, token, started_at from cronwright.queue where run_id = $1 for update',
+  'select state, token, node, started_at from cronwright.queue where run_id = $1 for update',
 );
 
 // Read after the lock: a worker that finished the run meanwhile has committed its end.
@@ -28,7 +30,9 @@ const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 /** Throws `not_found`. */
 export async function lockRun(tx: Queryable, tenant: string, id: string): Promise<LockedRun> {
   if (!uuid.test(id)) throw notFound(id);
-  const live = (await tx.query<{ state: RunState; token: number; started_at: Date | null }>(lock, [id])).rows[0];
+  const live = (
+    await tx.query<{ state: RunState; token: number; node: string | null; started_at: Date | null }>(lock, [id])
+  ).rows[0];
   const run = (
     await tx.query<{ pipeline: string; schedule: string | null; origin: Origin; state: TerminalState | null }>(read, [
       id,
@@ -40,7 +44,8 @@ export async function lockRun(tx: Queryable, tenant: string, id: string): Promis
   const state = run.state ?? live?.state;
   // Between the two reads at READ COMMITTED a run can only have ended, and then its end is what was read.
   if (!state) throw new CronwrightError('internal', `run "${id}" has neither a live row nor an end`);
-  return { state, pipeline, schedule, origin, token: live?.token ?? 0, startedAt: live?.started_at ?? null };
+  const { token = 0, node = null, started_at: startedAt = null } = live ?? {};
+  return { state, pipeline, schedule, origin, token, node, startedAt };
 }
 
 function notFound(id: string): CronwrightError {

@@ -62,7 +62,7 @@ function createDivergence({ clock, events, divergedAfterMs }: NodeWatchOptions) 
   return {
     /** Returns how many different configurations there are. */
     observe(nodes: readonly LiveNode[]): number {
-      const distinct = new Set(nodes.map((one) => one.configHash ?? ''));
+      const distinct = new Set(nodes.map((one) => one.configHash));
       if (distinct.size <= 1) {
         if (told !== undefined) events.emit('config.converged', { hash: [...distinct][0] ?? '' });
         since = undefined;
@@ -89,7 +89,7 @@ function createDivergence({ clock, events, divergedAfterMs }: NodeWatchOptions) 
 function hashesByNode(nodes: readonly LiveNode[]): Record<string, string> {
   const hashes: Record<string, string> = {};
   for (const { id, name, configHash } of nodes) {
-    hashes[Object.hasOwn(hashes, name) ? `${name} (${id})` : name] = configHash ?? '';
+    hashes[Object.hasOwn(hashes, name) ? `${name} (${id})` : name] = configHash;
   }
   return hashes;
 }

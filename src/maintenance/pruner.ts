@@ -6,6 +6,8 @@ import type { Clock } from '../base/clock.ts';
 import { createLoopService, type Service, sleepUnlessAborted } from '../base/service.ts';
 import { type Database, statement } from '../db/database.ts';
 import type { EventBus } from '../observe/events.ts';
+import type { ArtifactFiles } from '../store/artifact-files.ts';
+import { pruneArtifactFiles } from '../store/prune-artifact-files.ts';
 import { type PruneRule, pruneHistory } from '../store/prune-history.ts';
 import { pruneOutbox } from '../store/prune-outbox.ts';
 
@@ -13,6 +15,8 @@ export interface PrunerOptions {
   db: Database;
   clock: Clock;
   events: EventBus;
+  /** Where large artifacts are, if anywhere. */
+  artifactFiles: ArtifactFiles | undefined;
   /** Folder of the runs' workspaces. */
   workspaces: string;
   rule: PruneRule;
@@ -44,6 +48,9 @@ const forgetApplies = statement(
 
 const stillLive = statement('find_live_runs', 'select run_id from cronwright.queue where run_id = any($1::uuid[])');
 
+/** A file is older than its row by what the transaction takes. */
+const orphanAfterMs = 3_600_000;
+
 export function createPruner(options: PrunerOptions): Service {
   const { db, clock, events, workspaces } = options;
 
@@ -59,6 +66,10 @@ export function createPruner(options: PrunerOptions): Service {
     for (const id of ids) if (!live.has(id)) await rm(join(workspaces, id), { recursive: true, force: true });
   }
 
+  async function pruneFiles(): Promise<void> {
+    if (options.artifactFiles) await pruneArtifactFiles(db, options.artifactFiles, clock.now() - orphanAfterMs);
+  }
+
   return createLoopService({
     name: 'pruner',
     async loop(signal) {
@@ -67,6 +78,7 @@ export function createPruner(options: PrunerOptions): Service {
         await db.query(forgetNodes);
         await db.query(forgetApplies);
         await pruneWorkspaces();
+        await pruneFiles();
         while (!signal.aborted && (await pruneOutbox(db)));
         while (!signal.aborted && (await pruneHistory(db, options.rule)).isMore);
         await sleepUnlessAborted(options.everyMs, signal);

@@ -13,6 +13,8 @@ export interface DueScheduleRow {
   pausedUntil: Date | null;
   /** Runs of the schedule that have not ended. */
   liveRuns: number;
+  /** Number of the last apply of a configuration: what it put in force is what decides. Null: none was ever recorded. */
+  configSeq: number | null;
   /** The database's clock when it was found due, in milliseconds since the epoch. */
   nowMs: number;
 }
@@ -21,6 +23,7 @@ const due = statement(
   'find_due_schedules',
   `select s.tenant, s.id, s.pipeline, s.definition, s.cursor_at, s.version, s.paused_at, s.paused_until,
     (select count(*) from cronwright.queue q where q.tenant = s.tenant and q.schedule = s.id) as live_runs,
+    (select max(a.seq) from cronwright.config_applies a) as config_seq,
     (extract(epoch from coalesce($1::timestamptz, now())) * 1000)::float8 as now_ms
   from cronwright.schedules s
   where s.next_at <= coalesce($1::timestamptz, now())
@@ -49,6 +52,7 @@ export async function findDueSchedules(
     paused_at: Date | null;
     paused_until: Date | null;
     live_runs: number;
+    config_seq: number | null;
     now_ms: number;
   }>(due, [now, limit]);
   return rows.map((row) => ({
@@ -61,6 +65,7 @@ export async function findDueSchedules(
     pausedAt: row.paused_at,
     pausedUntil: row.paused_until,
     liveRuns: row.live_runs,
+    configSeq: row.config_seq,
     nowMs: row.now_ms,
   }));
 }

@@ -8,7 +8,7 @@ export const nodeView = z
     id: z.uuid(),
     name: z.string(),
     version: z.string(),
-    state: z.enum(['live', 'silent', 'stopped']).describe('silent: no heartbeat for a lease'),
+    state: z.enum(['live', 'silent', 'stopped']).describe('silent: no heartbeat for 30 s'),
     started_at: instant,
     stopped_at: maybeInstant,
     last_heartbeat_at: instant,
@@ -17,13 +17,15 @@ export const nodeView = z
     running_heavy: z.int(),
     running_light: z.int(),
     queues: z.array(z.string()).nullable().describe('null: all'),
-    config_hash: z.string().nullable(),
+    labels: z.array(z.string()).describe('what it has to offer, for `runs_on`'),
+    config_hash: z.string().nullable().describe('what its own files say; null: it carries out one run only'),
+    config_differs: z.boolean().describe('its own files do not say what is in force'),
   })
   .meta({ id: 'Node' });
 
 export type NodeView = z.infer<typeof nodeView>;
 
-/** After a lease without a heartbeat a node's runs are rescued. */
+/** The default lease, after which a node's runs are rescued; nodes with another one are shown by the same measure. */
 const silentAfterMs = 30_000;
 
 const list = statement(
@@ -32,7 +34,10 @@ const list = statement(
     case when n.stopped_at is not null then 'stopped'
       when n.beat_at < now() - $1::int4 * interval '1 millisecond' then 'silent' else 'live' end as state,
     n.started_at, n.stopped_at, n.beat_at as last_heartbeat_at, n.workers, n.in_flight,
-    coalesce(q.heavy, 0) as running_heavy, coalesce(q.light, 0) as running_light, n.queues, n.config_hash
+    coalesce(q.heavy, 0) as running_heavy, coalesce(q.light, 0) as running_light, n.queues,
+    coalesce(n.labels, array[]::text[]) as labels, n.config_hash,
+    coalesce(n.config_hash <> (select hash from cronwright.config_applies order by seq desc limit 1), false)
+      as config_differs
   from cronwright.nodes n
   left join (
     select node, count(*) filter (where weight = 'heavy') as heavy, count(*) filter (where weight = 'light') as light

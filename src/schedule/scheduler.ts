@@ -20,6 +20,8 @@ export interface SchedulerOptions {
   clock: Clock;
   catalog: PipelineCatalog;
   events: EventBus;
+  /** Waited for before schedules are decided: another node may have put another configuration in force, the apply `seq`. */
+  followConfig: (seq: number) => Promise<void>;
   /** Something was enqueued. */
   onEnqueued: () => void;
 }
@@ -67,6 +69,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       const rows = await findDueSchedules(db, batchSize);
       if (rows.length === 0) return total;
       total += rows.length;
+      await options.followConfig(rows[0]?.configSeq ?? 0);
       await commitBatch(rows);
       if (rows.length < batchSize) return total;
     }
@@ -108,7 +111,8 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       const schedule = run.schedule ?? '';
       const nominalAt = run.nominalAt?.getTime() ?? nowMs;
       events.emit('schedule.due', { schedule, tenant, nominalAt, lagMs: Math.max(0, nowMs - nominalAt) });
-      events.emit('run.enqueued', { runId: run.id, tenant, pipeline, origin, schedule, queue });
+      const actor = run.actor === null ? {} : { actor: run.actor };
+      events.emit('run.enqueued', { runId: run.id, tenant, pipeline, origin, schedule, queue, ...actor });
     }
     for (const range of batch.ranges) {
       if (!committed.moved.has(`${range.tenant}/${range.schedule}`)) continue;

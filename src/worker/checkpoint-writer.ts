@@ -19,6 +19,8 @@ export interface CheckpointWriterOptions {
   now: () => number;
   /** Slots that a flush has freed. */
   onFreed: (keys: readonly { tenant: string; key: string }[]) => void;
+  /** A flush is durable, and with it the history of its runs. */
+  onWritten: () => void;
 }
 
 const maxBatch = 500;
@@ -56,6 +58,7 @@ export function createCheckpointWriter(options: CheckpointWriterOptions): Checkp
       if (line.length() === 0) return;
       const connection = free.pop() as Queryable;
       void line.flush(connection).then(() => {
+        options.onWritten();
         free.push(connection);
         pump();
       });

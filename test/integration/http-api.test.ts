@@ -319,7 +319,7 @@ describe('the HTTP API', () => {
     it('shows queue, nodes, statistics, pipelines and schedules', async () => {
       await enqueueRun(test.db, plain);
       expect((await daemon.get('/queue')).body).toMatchObject({ depth: 1, by_state: { pending: 1 } });
-      expect((await daemon.get('/nodes')).body).toEqual({ items: [], next_cursor: null });
+      expect((await daemon.get('/nodes')).body).toEqual({ items: [], next_cursor: null, in_force: null });
       expect((await daemon.get('/stats?hours=1')).body).toMatchObject({ total: 1, queued: 1 });
       expect((await daemon.get('/pipelines')).body).toMatchObject({
         items: [{ id: 'docs' }, { id: 'plain', live_runs: 1 }],

@@ -117,12 +117,34 @@ export async function startEngineWorld(options: {
   timing?: Partial<Settings['timing']>;
   workers?: number;
   dataDir?: string;
+  /** What this node's files say; default `test`. */
+  hash?: string;
+  /** Queues it serves; default all. */
+  queues?: readonly string[];
+  labels?: readonly string[];
+  /** Folder for large artifacts; default: none on a server. */
+  artifactsDir?: string;
+  /** Whether it has the plugin of the scripted steps; default true. */
+  scripted?: boolean;
+  /** False: as `cronwright run` starts it. Default true. */
+  isDaemon?: boolean;
+  divergedAfterMs?: number;
 }): Promise<EngineWorld> {
   const { db, script, pipelines } = options;
   const directory = options.dataDir ?? mkdtempSync(join(tmpdir(), 'cronwright-engine-'));
-  const loaded = await loadSettings({ configDir: directory, env: { CRONWRIGHT_DATA_DIR: directory } });
+  const embedded = await loadSettings({ configDir: directory, env: { CRONWRIGHT_DATA_DIR: directory } });
+  const { artifactsDir, ...shared } = embedded;
+  // Several nodes have no folder for large artifacts unless they share one.
+  const loaded: Settings = db.kind === 'pglite' ? embedded : shared;
   const timing = { ...loaded.timing, pollMs: 200, heartbeatMs: 200, rescueMs: 200, leaseMs: 2_000, ...options.timing };
-  const settings: Settings = { ...loaded, workers: options.workers ?? 4, timing };
+  const settings: Settings = {
+    ...loaded,
+    workers: options.workers ?? 4,
+    timing,
+    ...(options.labels === undefined ? {} : { labels: options.labels }),
+    ...(options.artifactsDir === undefined ? {} : { artifactsDir: options.artifactsDir }),
+    ...(options.queues === undefined ? {} : { queues: options.queues }),
+  };
   const { plugins } = await loadPlugins({ builtIn: builtInPlugins, listed: [], baseDir: directory });
   const scripted = { definition: scriptedPlugin(script), source: { kind: 'built-in', specifier: 'test' } } as const;
   const events = createEventBus((_, error) => {
@@ -131,13 +153,14 @@ export async function startEngineWorld(options: {
   const engine = await startEngine({
     db,
     settings,
-    registry: createRegistry([...plugins, scripted]),
-    pipelines: { pipelines: [...pipelines], hash: 'test' },
+    registry: createRegistry(options.scripted === false ? plugins : [...plugins, scripted]),
+    pipelines: { pipelines: [...pipelines], hash: options.hash ?? 'test' },
     env: {},
     events,
     version: '0.0.0',
     apiUrl: () => undefined,
-    schedules: true,
+    schedules: options.isDaemon ?? true,
+    ...(options.divergedAfterMs === undefined ? {} : { divergedAfterMs: options.divergedAfterMs }),
   });
   return {
     engine,

@@ -85,7 +85,7 @@ export interface World {
   heard: EventName[];
   served: Events['http.served'][];
   /** How often each hint was given. */
-  woken: Record<'workers' | 'scheduler' | 'requests', number>;
+  woken: Record<'workers' | 'scheduler' | 'timers' | 'requests', number>;
 }
 
 /** Stores the pipelines and makes what the verbs need. */
@@ -102,7 +102,7 @@ export async function createWorld(
     events.on(name, () => heard.push(name));
   }
   events.on('http.served', (event) => served.push(event));
-  const woken = { workers: 0, scheduler: 0, requests: 0 };
+  const woken = { workers: 0, scheduler: 0, timers: 0, requests: 0 };
   const control: ControlContext = {
     db,
     clock: systemClock,
@@ -115,6 +115,9 @@ export async function createWorld(
       },
       scheduler: () => {
         woken.scheduler += 1;
+      },
+      timers: () => {
+        woken.timers += 1;
       },
       requests: () => {
         woken.requests += 1;

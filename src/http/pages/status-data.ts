@@ -1,6 +1,7 @@
 // What the status page shows, asked for at once and shared by all who look within a second.
 import type { Clock } from '../../base/clock.ts';
 import type { Database } from '../../db/database.ts';
+import { type ConfigInForceView, configInForce } from '../../reads/config-in-force.ts';
 import { listNodes, type NodeView } from '../../reads/list-nodes.ts';
 import { listRuns } from '../../reads/list-runs.ts';
 import { type ScheduleView, schedulesByUrgency } from '../../reads/list-schedules.ts';
@@ -18,6 +19,7 @@ export interface StatusData {
   queue: QueueStatusView;
   stats: StatsView;
   nodes: readonly NodeView[];
+  inForce: ConfigInForceView | null;
 }
 
 const sharedForMs = 1_000;
@@ -54,7 +56,7 @@ async function readStatus(
   readStats: () => Promise<StatsView>,
 ): Promise<StatusData> {
   const all = { tenant: null };
-  const [running, stalled, failed, completed, schedules, queue, figures, nodes] = await Promise.all([
+  const [running, stalled, failed, completed, schedules, queue, figures, nodes, inForce] = await Promise.all([
     listRuns(db, { ...all, states: ['running', 'rolling_back'], limit: 20 }),
     listRuns(db, { ...all, states: ['waiting', 'retrying', 'paused', 'rollback_failed'], limit: 10 }),
     listRuns(db, { ...all, states: ['failed', 'dead_letter', 'rolled_back'], from: since, limit: 10 }),
@@ -63,6 +65,7 @@ async function readStatus(
     queueStatus(db, null),
     readStats(),
     listNodes(db),
+    configInForce(db),
   ]);
   return {
     at,
@@ -74,5 +77,6 @@ async function readStatus(
     queue,
     stats: figures,
     nodes,
+    inForce,
   };
 }

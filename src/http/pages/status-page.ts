@@ -47,11 +47,13 @@ function headline(data: StatusData): Html {
 function troublesOf({ nodes, schedules, queue, stats, stalled }: StatusData): string[] {
   const live = nodes.filter((node) => node.state === 'live').length;
   const silent = nodes.filter((node) => node.state === 'silent').length;
+  const differ = nodes.filter((node) => node.state === 'live' && node.config_differs).length;
   const broken = schedules.filter((schedule) => schedule.state === 'broken').length;
   const ended = stats.failed + stats.dead_letter + stats.rolled_back;
   const stuck = stalled.filter((run) => run.state === 'rollback_failed').length;
   return [
     live === 0 ? 'no node is live, nothing will run' : '',
+    differ > 0 ? `${many(differ, 'node')} with another configuration in ${differ === 1 ? 'its' : 'their'} files` : '',
     silent > 0 ? `${many(silent, 'node')} without a heartbeat` : '',
     broken > 0 ? `${many(broken, 'schedule')} broken` : '',
     stuck > 0 ? `${many(stuck, 'rollback')} failed` : '',
@@ -209,18 +211,20 @@ function figure(state: string, n: number): Html {
   return html`<td data-label="${state}" class="n">${count(n)}</td>`;
 }
 
-function nodeTable({ nodes, at }: StatusData): Html {
+function nodeTable({ nodes, inForce, at }: StatusData): Html {
   return html`<section><h2>Nodes</h2>
 ${nodes.length === 0 ? html`<p class="dim">None has ever been here.</p>` : ''}
 <table class="rows"><tbody>
 ${nodes.slice(0, 20).map((node) => nodeRow(node, at))}
-</tbody></table></section>`;
+</tbody></table>
+${inForce === null ? '' : html`<p class="dim">Configuration ${inForce.hash.slice(0, 8)}, applied by ${inForce.node_name} ${relative(inForce.applied_at, at)}.</p>`}
+</section>`;
 }
 
 function nodeRow(node: NodeView, now: Date): Html {
   const seen = node.state === 'stopped' ? (node.stopped_at ?? node.last_heartbeat_at) : node.last_heartbeat_at;
-  return html`<tr><td>${node.name} <span class="dim">${node.version}</span></td>
-<td>${badge(node.state)}</td>
+  return html`<tr><td>${node.name} <span class="dim">${[node.version, ...node.labels].join(' · ')}</span></td>
+<td>${badge(node.state)}${node.config_differs ? html` <span class="error" title="its own files say ${node.config_hash}">other files</span>` : ''}</td>
 <td data-label="heavy" class="n">${node.running_heavy}/${node.workers} <span class="dim">workers</span></td>
 <td data-label="light" class="n">${node.running_light}/${node.in_flight} <span class="dim">in flight</span></td>
 <td data-label="seen" class="n">${relative(seen, now)}</td></tr>`;

@@ -1,11 +1,13 @@
 // /queue, /nodes, /stats, /config: how the whole of it is doing.
 import { z } from 'zod';
+import { configInForce, configInForceView } from '../../reads/config-in-force.ts';
 import { listNodes, nodeView } from '../../reads/list-nodes.ts';
+import { listOutbox, outboxStates, outboxView } from '../../reads/list-outbox.ts';
 import { queueStatus, queueStatusView } from '../../reads/queue-status.ts';
 import { stats, statsView } from '../../reads/stats.ts';
 import { maskSecrets } from '../mask-secrets.ts';
 import { defineRoute, type Route } from '../route.ts';
-import { pageOf, tags, wholeNumber } from './fields.ts';
+import { pageFields, pageOf, tags, wholeNumber } from './fields.ts';
 
 const tenant = z.string().optional().describe('only of this tenant; default: of all');
 
@@ -28,9 +30,14 @@ const nodes = defineRoute({
   operationId: 'listNodes',
   summary: 'Daemons that live, or stopped within a day',
   tag: tags.queue,
-  answer: { status: 200, description: 'all nodes', schema: pageOf(nodeView) },
+  answer: {
+    status: 200,
+    description: 'all nodes, and which configuration is in force on them',
+    schema: pageOf(nodeView).extend({ in_force: configInForceView.nullable() }),
+  },
   async handle({ context }) {
-    return { body: { items: await listNodes(context.db), next_cursor: null } };
+    const [items, inForce] = await Promise.all([listNodes(context.db), configInForce(context.db)]);
+    return { body: { items, next_cursor: null, in_force: inForce } };
   },
 });
 
@@ -57,7 +64,7 @@ const config = defineRoute({
   method: 'GET',
   path: '/api/v1/config',
   operationId: 'getConfig',
-  summary: 'The settings in force, secrets masked',
+  summary: 'The settings of this node, secrets masked, and which pipelines are in force on all nodes',
   tag: tags.queue,
   answer: {
     status: 200,
@@ -65,8 +72,33 @@ const config = defineRoute({
     schema: z.record(z.string(), z.unknown()),
   },
   async handle({ context }) {
-    return { body: maskSecrets(context.effectiveConfig()) as Record<string, unknown> };
+    const settings = maskSecrets(context.effectiveConfig()) as Record<string, unknown>;
+    return { body: { ...settings, in_force: await configInForce(context.db) } };
   },
 });
 
-export const queueRoutes: readonly Route[] = [queue, nodes, statistics, config];
+const outbox = defineRoute({
+  method: 'GET',
+  path: '/api/v1/outbox',
+  operationId: 'listOutbox',
+  summary: 'Notifications and other calls that go out apart from runs, newest first',
+  tag: tags.queue,
+  query: z.strictObject({
+    tenant,
+    state: z
+      .string()
+      .transform((text) => text.split(','))
+      .pipe(z.array(z.enum(outboxStates)))
+      .optional()
+      .describe('pending, delivered, failed; several with commas')
+      .meta({ type: 'string' }),
+    ...pageFields,
+  }),
+  answer: { status: 200, description: 'a page', schema: pageOf(outboxView) },
+  async handle({ context }, { query }) {
+    const { state: states, tenant: owner, ...page } = query;
+    return { body: await listOutbox(context.db, { tenant: owner ?? null, states, ...page }) };
+  },
+});
+
+export const queueRoutes: readonly Route[] = [queue, nodes, statistics, config, outbox];

@@ -19,9 +19,11 @@ function writerOn(refuse: (runs: readonly string[]) => Error | undefined) {
       return { rows: runs.map((run_id) => ({ run_id })) as Row[], count: runs.length };
     },
   };
-  const writer = createCheckpointWriter({ connections: [db], node: 'node', now: () => 0, onFreed: () => {} });
+  const writer = createCheckpointWriter({ connections: [db], node: 'node', now: () => 0, ...silent });
   return { writer, batches };
 }
+
+const silent = { onFreed: () => {}, onWritten: () => {} };
 
 describe('the checkpoint writer', () => {
   it('stores the others where the database refuses the data of one', async () => {
@@ -50,7 +52,7 @@ describe('the checkpoint writer', () => {
         return { rows: runs.map((run_id) => ({ run_id })) as Row[], count: runs.length };
       },
     };
-    const writer = createCheckpointWriter({ connections: [db, db], node: 'node', now: () => 0, onFreed: () => {} });
+    const writer = createCheckpointWriter({ connections: [db, db], node: 'node', now: () => 0, ...silent });
     let isOver = false;
     let flushed = 0;
     const busy = Array.from({ length: 50 }, async (_, index) => {
