@@ -5,7 +5,7 @@ import type { ScopeTypes } from '../domain/expressions/scope.ts';
 import { splitTemplate } from '../domain/expressions/split-template.ts';
 import { anyType, describeType, type ValueType } from '../domain/expressions/value-type.ts';
 import { checkWith } from './check-with.ts';
-import type { PipelineCheck, PlacedStep } from './pipeline-check.ts';
+import type { PipelineCheck, PlacedStep, StepCheck } from './pipeline-check.ts';
 import type { KeyPath } from './yaml-source.ts';
 import { valueAt } from './zod-problems.ts';
 
@@ -34,8 +34,8 @@ async function checkStep(check: PipelineCheck, placed: PlacedStep, scopes: Pipel
 }
 
 /** Checks every text at any depth; returns the type of each place that holds an expression. */
-function checkTexts(
-  check: PipelineCheck,
+export function checkTexts(
+  check: StepCheck,
   value: unknown,
   path: KeyPath,
   types: ScopeTypes,
@@ -63,7 +63,7 @@ function checkTexts(
   }
 }
 
-function checkText(check: PipelineCheck, text: string, path: KeyPath, types: ScopeTypes, hint: Hint): ValueType {
+function checkText(check: StepCheck, text: string, path: KeyPath, types: ScopeTypes, hint: Hint): ValueType {
   const segments = splitTemplate(text);
   let type: ValueType = anyType;
   for (const segment of segments) {
@@ -81,7 +81,7 @@ function checkText(check: PipelineCheck, text: string, path: KeyPath, types: Sco
 }
 
 function checkOne(
-  check: PipelineCheck,
+  check: StepCheck,
   text: string,
   path: KeyPath,
   offset: number,

@@ -1,6 +1,6 @@
 // Checks how the steps of a pipeline hang together: ids, needs, cycles, step types, options that belong to others.
 import { closestWord } from '../domain/closest-word.ts';
-import type { PipelineCheck, PlacedStep } from './pipeline-check.ts';
+import type { PipelineCheck, PlacedCall, PlacedStep, StepCheck } from './pipeline-check.ts';
 import { valueAt } from './zod-problems.ts';
 
 export function checkSteps(check: PipelineCheck): void {
@@ -62,7 +62,7 @@ function checkNeeds(check: PipelineCheck, { step, path }: PlacedStep, main: read
   }
 }
 
-function checkUses(check: PipelineCheck, { step, path }: PlacedStep): void {
+export function checkUses(check: StepCheck, { step, path }: PlacedCall): void {
   if (check.catalogue.get(step.uses)) return;
   const types = check.catalogue.list().map(({ id }) => id);
   const meant = closestWord(step.uses, types);

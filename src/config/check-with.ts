@@ -2,13 +2,13 @@
 import { closestWord } from '../domain/closest-word.ts';
 import { describeType, typeFromJsonSchema, typeOfPart, type ValueType } from '../domain/expressions/value-type.ts';
 import type { StepTypeDescription } from '../domain/step-catalogue.ts';
-import type { PipelineCheck, PlacedStep } from './pipeline-check.ts';
+import type { PlacedCall, StepCheck } from './pipeline-check.ts';
 import type { KeyPath } from './yaml-source.ts';
 import { shownValue, valueAt } from './zod-problems.ts';
 
 export async function checkWith(
-  check: PipelineCheck,
-  { step, path }: PlacedStep,
+  check: StepCheck,
+  { step, path }: PlacedCall,
   type: StepTypeDescription,
   expressions: ReadonlyMap<string, ValueType>,
 ): Promise<void> {
@@ -44,7 +44,7 @@ export async function checkWith(
 
 /** Schemas drop keys they do not know; here they are mistakes, unless the schema takes any key. */
 function checkKeys(
-  check: PipelineCheck,
+  check: StepCheck,
   value: Readonly<Record<string, unknown>>,
   root: KeyPath,
   type: StepTypeDescription,

@@ -30,6 +30,7 @@ export function describeSettings(settings: Settings): DescribedSetting[] {
     ),
     calendars: settings.calendars,
     'http.allow_private_hosts': settings.http.allowPrivateHosts,
+    'artifacts.path': settings.artifactsDir ?? null,
     on_failure: settings.onFailure.map(({ uses }) => uses),
     'tracing.endpoint': settings.tracing.endpoint === undefined ? null : maskUrl(settings.tracing.endpoint),
     'tracing.headers': settings.tracing.headers === undefined ? null : mask,

@@ -56,6 +56,8 @@ export interface Settings {
   connections: Readonly<Record<string, { url: string } | { env: string }>>;
   calendars: Readonly<Record<string, ScheduleCalendar>>;
   http: { allowPrivateHosts: readonly string[] };
+  /** Absolute path of the folder for artifacts above 8 MB; absent: they are refused. */
+  artifactsDir?: string;
   /** What is sent when a run fails; `with` may hold expressions. */
   onFailure: readonly { uses: string; with: Readonly<Record<string, unknown>> }[];
   tracing: TracingSettings;
@@ -133,7 +135,8 @@ export async function loadSettings(options: LoadSettingsOptions): Promise<Settin
   return buildSettings(parsed.data, configDir, options, sources);
 }
 
-async function readSettingsFile(
+/** cronwright.yaml as it stands, with its places; a missing one is empty. */
+export async function readSettingsFile(
   configDir: string,
 ): Promise<{ value: Record<string, unknown>; document?: YamlDocument; problems: readonly Problem[] }> {
   const file = ['cronwright.yaml', 'cronwright.yml'].find((name) => existsSync(join(configDir, name)));
@@ -263,6 +266,7 @@ function buildSettings(
     connections: Object.fromEntries(connections),
     calendars: Object.fromEntries(Object.entries(shape.calendars).map(([name, days]) => [name, buildCalendar(days)])),
     http: { allowPrivateHosts: shape.http.allow_private_hosts },
+    ...artifactsDirOf(shape, workingDir),
     onFailure: shape.on_failure,
     tracing: tracingSettings(shape.tracing, options.env, sources),
     limits: {
@@ -287,6 +291,12 @@ function buildSettings(
     log: { level: shape.log.level },
     sources,
   };
+}
+
+/** The embedded database has one node: its data directory is private to nobody. */
+function artifactsDirOf(shape: SettingsShape, workingDir: string): { artifactsDir?: string } {
+  if (shape.artifacts.path !== undefined) return { artifactsDir: resolve(workingDir, shape.artifacts.path) };
+  return shape.database_url === undefined ? { artifactsDir: resolve(workingDir, shape.data_dir, 'artifacts') } : {};
 }
 
 function listKeys(value: unknown, prefix: string, sources: Record<string, SettingSource>): void {

@@ -15,6 +15,13 @@ export interface Finding {
   offset?: number;
 }
 
+/** What checks of a step's type and input need of it: also notifications of the settings have these. */
+export type StepCheck = Pick<PipelineCheck, 'catalogue' | 'problem'>;
+export interface PlacedCall {
+  readonly step: Pick<StepDefinition, 'uses' | 'with'>;
+  readonly path: KeyPath;
+}
+
 /** A step with its path in the document. */
 export interface PlacedStep {
   readonly step: StepDefinition;

@@ -43,7 +43,7 @@ const notification = z
     with: z
       .record(z.string(), z.unknown())
       .prefault({})
-      .describe('Its input. Expressions see `run` (id, pipeline, tenant, schedule, state, error) and `secrets`.'),
+      .describe('Its input. Expressions see `run` and `secrets` (docs/NOTIFICATIONS.md).'),
   })
   .describe('A notification.');
 
@@ -93,6 +93,16 @@ export const settingsSchema = z
       .describe(
         'Sent whenever a run of any pipeline ends as failed or dead letter, through the outbox, until delivered.',
       ),
+    artifacts: z
+      .strictObject({
+        path: text
+          .min(1)
+          .optional()
+          .describe(
+            'Folder for artifacts above 8 MB; all nodes have to share it. Default: `artifacts` in data_dir with the embedded database; with a server such artifacts are refused.',
+          ),
+      })
+      .prefault({}),
     tracing: z
       .strictObject({
         endpoint: httpUrl

@@ -5,11 +5,14 @@ import type { Database } from '../db/database.ts';
 import type { PipelineCatalog } from '../domain/pipeline-catalog.ts';
 import type { DstPolicy } from '../domain/schedule.ts';
 import type { EventBus } from '../observe/events.ts';
+import type { ArtifactFiles } from '../store/artifact-files.ts';
 
 export interface HttpContext {
   db: Database;
   clock: Clock;
   events: EventBus;
+  /** Where large artifacts are; absent: nowhere. */
+  artifactFiles?: ArtifactFiles | undefined;
   control: ControlContext;
   pipelines: PipelineCatalog;
   /** The settings in force; secrets are masked once more before they leave. */
@@ -20,6 +23,8 @@ export interface HttpContext {
   /** Fire times of an expression, as foresight answers. Throws `invalid_input` naming what is wrong. */
   nextOccurrences(question: NextOccurrencesQuestion): { readonly occurrences: readonly string[] };
   node: { id: string; name: string; version: string; startedAt: Date };
+  /** The live stream: how often it looks at what other nodes wrote, and how long history is kept. */
+  live?: { pollMs?: number; historyMs?: number; maxBacklogBytes?: number; heartbeatMs?: number } | undefined;
   /** Bearer token of API and pages; absent: loopback only. */
   token?: string | undefined;
 }

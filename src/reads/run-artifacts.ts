@@ -2,6 +2,8 @@
 import { z } from 'zod';
 import { type Queryable, statement } from '../db/database.ts';
 import { CronwrightError } from '../domain/errors.ts';
+import type { ArtifactFiles } from '../store/artifact-files.ts';
+import { requireFiles } from '../store/artifacts.ts';
 import { isUuid, packCursor, unpackIdCursor } from './cursor.ts';
 import { requireRun } from './get-run.ts';
 import { instant, type Page } from './view-fields.ts';
@@ -31,7 +33,7 @@ const list = statement(
 
 const one = statement(
   'get_artifact',
-  `select ${columns} from cronwright.artifacts where id = $1 and run_id = $2 and ($3::text is null or tenant = $3)`,
+  `select ${columns}, in_file from cronwright.artifacts where id = $1 and run_id = $2 and ($3::text is null or tenant = $3)`,
 );
 
 const chunk = statement(
@@ -52,23 +54,26 @@ export async function runArtifacts(
   return { items, next_cursor: rows.length > items.length ? packCursor([items.at(-1)?.id ?? '']) : null };
 }
 
+type ArtifactRow = ArtifactView & { in_file: boolean | null };
+
 export interface ArtifactContent {
   artifact: ArtifactView;
-  /** One chunk of the database after the other, so that a large file is never whole in memory. */
-  chunks: AsyncGenerator<Uint8Array>;
+  /** One chunk after the other, so that a large file is never whole in memory. */
+  chunks: AsyncIterable<Uint8Array>;
 }
 
-/** Throws `not_found`. */
+/** Throws `not_found`; `unavailable` where it is a file and this node has none. */
 export async function artifactContent(
-  db: Queryable,
+  { db, files }: { db: Queryable; files: ArtifactFiles | undefined },
   tenant: string | null,
   runId: string,
   id: string,
 ): Promise<ArtifactContent> {
   const known = isUuid(id) && isUuid(runId);
-  const artifact = known ? (await db.query<ArtifactView>(one, [id, runId, tenant])).rows[0] : undefined;
-  if (!artifact) throw new CronwrightError('not_found', `run "${runId}" has no artifact "${id}"`);
-  return { artifact, chunks: readChunks(db, artifact) };
+  const row = known ? (await db.query<ArtifactRow>(one, [id, runId, tenant])).rows[0] : undefined;
+  if (!row) throw new CronwrightError('not_found', `run "${runId}" has no artifact "${id}"`);
+  const { in_file: inFile, ...artifact } = row;
+  return { artifact, chunks: inFile ? requireFiles(files, id).chunks(id) : readChunks(db, artifact) };
 }
 
 async function* readChunks(db: Queryable, artifact: ArtifactView): AsyncGenerator<Uint8Array> {

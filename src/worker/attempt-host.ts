@@ -8,6 +8,7 @@ import { CronwrightError } from '../domain/errors.ts';
 import { putOutbox } from '../queue/put-outbox.ts';
 import type { HostSettings, SqlConnection } from '../steps/api.ts';
 import type { Attempt, AttemptServices } from '../steps/attempt-services.ts';
+import type { ArtifactFiles } from '../store/artifact-files.ts';
 import { getArtifact, putArtifact } from '../store/artifacts.ts';
 import type { Secrets } from '../store/secrets.ts';
 import { loadStepCheckpoint, saveStepCheckpoint } from '../store/step-checkpoints.ts';
@@ -17,6 +18,8 @@ import { reportProgress } from './run-progress.ts';
 
 export interface AttemptHostOptions {
   db: Database;
+  /** Where artifacts that are too large for the database go; undefined: nowhere. */
+  artifactFiles: ArtifactFiles | undefined;
   clock: Clock;
   logs: RunLogs;
   secrets: Secrets;
@@ -33,6 +36,7 @@ export interface AttemptHostOptions {
 
 export function createAttemptHost(options: AttemptHostOptions): AttemptServices {
   const { db, clock, logs } = options;
+  const artifactStore = { db, files: options.artifactFiles };
   const about = (attempt: Attempt) => ({
     step: attempt.step,
     ...(attempt.item === undefined ? {} : { item: attempt.item }),
@@ -63,7 +67,7 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
       throw new CronwrightError('conflict', `the run ${attempt.runId} now belongs to another worker`);
     },
     async putArtifact(attempt, artifact) {
-      return putArtifact(db, {
+      return putArtifact(artifactStore, {
         ...artifact,
         ...about(attempt),
         item: attempt.item,
@@ -72,7 +76,7 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
       });
     },
     async getArtifact(attempt, id) {
-      const found = await getArtifact(db, attempt.tenant, id);
+      const found = await getArtifact(artifactStore, attempt.tenant, id);
       if (!found) throw new CronwrightError('not_found', `there is no artifact ${id}`);
       return found;
     },

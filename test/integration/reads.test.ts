@@ -240,11 +240,11 @@ describe.each(databaseVariants)('questions on $name', (variant) => {
         [artifact],
       );
       expect((await runArtifacts(db, 'default', id, { limit: 10 })).items).toMatchObject([{ name: 'a.bin', size: 5 }]);
-      const { chunks } = await artifactContent(db, 'default', id, artifact);
+      const { chunks } = await artifactContent({ db, files: undefined }, 'default', id, artifact);
       const bytes: number[] = [];
       for await (const chunk of chunks) bytes.push(...chunk);
       expect(bytes).toEqual([0, 1, 2, 3, 4]);
-      await expect(artifactContent(db, 'acme', id, artifact)).rejects.toMatchObject({ code: 'not_found' });
+      await expect(artifactContent({ db, files: undefined }, 'acme', id, artifact)).rejects.toMatchObject({ code: 'not_found' });
     });
 
     async function addStep(id: string, step: string, item: number, state: string): Promise<void> {

@@ -129,6 +129,8 @@ export async function startEngineWorld(options: {
   /** False: as `cronwright run` starts it. Default true. */
   isDaemon?: boolean;
   divergedAfterMs?: number;
+  onFailure?: Settings['onFailure'];
+  env?: Readonly<Record<string, string>>;
 }): Promise<EngineWorld> {
   const { db, script, pipelines } = options;
   const directory = options.dataDir ?? mkdtempSync(join(tmpdir(), 'cronwright-engine-'));
@@ -144,6 +146,9 @@ export async function startEngineWorld(options: {
     ...(options.labels === undefined ? {} : { labels: options.labels }),
     ...(options.artifactsDir === undefined ? {} : { artifactsDir: options.artifactsDir }),
     ...(options.queues === undefined ? {} : { queues: options.queues }),
+    onFailure: options.onFailure ?? [],
+    // Where the servers of tests are.
+    http: { allowPrivateHosts: ['127.0.0.0/8'] },
   };
   const { plugins } = await loadPlugins({ builtIn: builtInPlugins, listed: [], baseDir: directory });
   const scripted = { definition: scriptedPlugin(script), source: { kind: 'built-in', specifier: 'test' } } as const;
@@ -155,7 +160,7 @@ export async function startEngineWorld(options: {
     settings,
     registry: createRegistry(options.scripted === false ? plugins : [...plugins, scripted]),
     pipelines: { pipelines: [...pipelines], hash: options.hash ?? 'test' },
-    env: {},
+    env: options.env ?? {},
     events,
     version: '0.0.0',
     apiUrl: () => undefined,
