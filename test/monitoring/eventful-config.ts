@@ -1,0 +1,49 @@
+// A configuration in which everything happens that dashboard and alerts tell of: ends of all kinds, retries, skips, misses, waits.
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+const files: Readonly<Record<string, string>> = {
+  // No node serves the queue `stranded`.
+  'cronwright.yaml': 'queues: [default]\nworkers: 3\n',
+  'pipelines/good.yaml': `id: good
+schedules: [{ id: every-second, cron: "* * * * * *", timezone: UTC, catchup: none }]
+steps: [{ id: rest, uses: wait.sleep, with: { duration: 5ms } }]
+`,
+  'pipelines/bad.yaml': `id: bad
+schedules: [{ id: every-second, cron: "* * * * * *", timezone: UTC, catchup: none }]
+steps: [{ id: break, uses: shell.run, with: { script: exit 1 } }]
+`,
+  // 75 is worth a retry; it fails all the same.
+  'pipelines/flaky.yaml': `id: flaky
+schedules: [{ id: every-two-seconds, cron: "*/2 * * * * *", timezone: UTC, catchup: none }]
+steps:
+  - id: try
+    uses: shell.run
+    with: { script: exit 75 }
+    retry: { policy: fast, max_retries: 1 }
+`,
+  'pipelines/slow.yaml': `id: slow
+schedules: [{ id: every-two-seconds, cron: "*/2 * * * * *", timezone: UTC, catchup: none }]
+timeout: 500ms
+steps: [{ id: rest, uses: wait.sleep, with: { duration: 10s } }]
+`,
+  'pipelines/long.yaml': `id: long
+schedules: [{ id: every-second, cron: "* * * * * *", timezone: UTC, overlap: skip, catchup: none }]
+steps: [{ id: rest, uses: wait.sleep, with: { duration: 2500ms } }]
+`,
+  'pipelines/stranded.yaml': `id: stranded
+queue: stranded
+schedules: [{ id: every-second, cron: "* * * * * *", timezone: UTC, overlap: skip, catchup: none }]
+steps: [{ id: rest, uses: wait.sleep, with: { duration: 5ms } }]
+`,
+  'pipelines/nightly.yaml': `id: nightly
+schedules: [{ id: at-two, cron: "0 2 * * *", timezone: Europe/Vienna }]
+steps: [{ id: rest, uses: wait.sleep, with: { duration: 5ms } }]
+`,
+};
+
+/** Writes it into `folder`, which is made. */
+export async function writeEventfulConfig(folder: string): Promise<void> {
+  await mkdir(join(folder, 'pipelines'), { recursive: true });
+  for (const [path, text] of Object.entries(files)) await writeFile(join(folder, path), text);
+}
