@@ -8,7 +8,7 @@ import { testStep } from 'cronwright/testing';
 const plugin = new URL('./plugin.yaml', import.meta.url);
 const programEnv = { PATH: process.env.PATH };
 
-test('greet says hello', async () => {
+test('greet greets the world where no name is given', async () => {
   const { output, logs } = await testStep(plugin, { step: 'greet', input: {}, programEnv });
   assert.deepEqual(output, { greeting: 'Hello, world!' });
   assert.equal(logs[0].message, 'greeting');

@@ -12,6 +12,7 @@ export function declareLocalCommands(program: Command, context: CliContext, fini
   declareSchema(program, context, finish);
   declareMigrate(program, context, finish);
   declareDoctor(program, context, finish);
+  declarePlugin(program, context, finish);
 }
 
 function declareStart(program: Command, context: CliContext, finish: Finish): void {
@@ -94,6 +95,18 @@ function declareDoctor(program: Command, context: CliContext, finish: Finish): v
     .option('--host <addr>', 'the address it would listen on (CRONWRIGHT_HOST, 127.0.0.1)')
     .option('--json', 'one JSON document')
     .action(async (options) => finish(await (await import('./doctor.ts')).doctor(context, options)));
+}
+
+function declarePlugin(program: Command, context: CliContext, finish: Finish): void {
+  const plugin = program.command('plugin').description('write a plugin of your own: `plugin new <name>`');
+  plugin
+    .command('new')
+    .description('write the folder of a plugin that works, with a test and a pipeline that uses it')
+    .argument('<name>', 'first half of its step types: small letters, digits, _ and -')
+    .option('--dir <dir>', 'folder to write; new or empty (./<name>)')
+    .option('--language <language>', 'ts, python or shell', oneOf('--language', ['ts', 'python', 'shell']), 'ts')
+    .option('--json', 'one JSON document')
+    .action(async (name, options) => finish(await (await import('./plugin-new.ts')).pluginNew(context, name, options)));
 }
 
 /** Where the configuration and the database are. */

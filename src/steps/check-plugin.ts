@@ -4,7 +4,7 @@ import type { PluginDefinition } from './api.ts';
 /** The plugin API that this version speaks. */
 const pluginApiVersion = 1;
 
-const pluginName = /^[a-z][a-z0-9_-]*$/;
+export const pluginName = /^[a-z][a-z0-9_-]*$/;
 const stepName = /^[a-z][a-z0-9_]*$/;
 const semanticVersion = /^\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?$/;
 const choices: Record<string, readonly string[]> = {
