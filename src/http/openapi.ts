@@ -48,7 +48,7 @@ const changeHeaders = tenantHeaders.extend({
 
 const startHeaders = changeHeaders.extend({
   'Idempotency-Key': z.string().optional().describe('same key and body, same answer; another body, 409'),
-  traceparent: z.string().optional().describe('W3C trace context the run belongs to'),
+  traceparent: z.string().optional().describe('W3C trace context that the run is linked to'),
 });
 
 const keyed: readonly string[] = ['startRun', 'startRuns'];

@@ -144,7 +144,10 @@ export interface StepContext {
   };
   /** Set where the outbox makes this call: then there is no run to write to (workspace, checkpoint, artifacts). */
   readonly delivery: Delivery | undefined;
-  /** W3C traceparent of the step's span, for calls to others; absent where traces are off. */
+  /**
+   * W3C traceparent for calls to others: that of the attempt's span. Where traces are off, the one that came with the request
+   * for the run, if one did.
+   */
   readonly traceparent: string | undefined;
   /** Settings of the host that built-in plugins obey: what networks may be reached, where data lives. */
   readonly host: HostSettings;
