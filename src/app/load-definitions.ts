@@ -1,5 +1,6 @@
 // Loads plugins and pipelines from the configuration directory: all fallible work, before anything live is touched.
 import { join } from 'node:path';
+import { checkNotifications } from '../config/check-notifications.ts';
 import { type LoadedPipelines, loadPipelines } from '../config/load-pipelines.ts';
 import type { Settings } from '../config/load-settings.ts';
 import { CronwrightError, type Problem } from '../domain/errors.ts';
@@ -23,7 +24,8 @@ export async function loadRegistry(settings: Settings): Promise<Registry> {
 /** Throws `invalid_config` with every problem of every file. */
 export async function loadCheckedPipelines(settings: Settings, registry: Registry): Promise<LoadedPipelines> {
   const loaded = await loadPipelines({ configDir: settings.configDir, settings, catalogue: registry });
-  if (loaded.problems.length > 0) throw configError('the configuration has mistakes', loaded.problems);
+  const problems = [...(await checkNotifications(settings.configDir, registry)), ...loaded.problems];
+  if (problems.length > 0) throw configError('the configuration has mistakes', problems);
   return loaded;
 }
 

@@ -26,7 +26,7 @@ const deadLetters = statement(
 
 const outbox = statement(
   'sample_outbox_depth',
-  `select (select count(*) from cronwright.outbox where state = 'pending') as pending,
+  `select (select count(*) from cronwright.outbox where state = 'pending' and coalesce(sum_of, 2) > 1) as pending,
     (select count(*) from cronwright.outbox where state = 'failed') as failed`,
 );
 

@@ -1,4 +1,5 @@
 // `cronwright check`: reads settings and pipelines as the daemon would and says what is wrong, for people or for machines.
+import { checkNotifications } from '../config/check-notifications.ts';
 import { loadPipelines } from '../config/load-pipelines.ts';
 import { findConfigDir, type LoadSettingsOptions, loadSettings } from '../config/load-settings.ts';
 import { CronwrightError, type Problem } from '../domain/errors.ts';
@@ -28,7 +29,7 @@ export async function checkConfig(options: LoadSettingsOptions & { catalogue: St
     settings: failed ? { calendars: {} } : settings,
     catalogue: options.catalogue,
   });
-  problems.push(...loaded.problems);
+  problems.push(...(failed ? [] : await checkNotifications(configDir, options.catalogue)), ...loaded.problems);
   return {
     ok: problems.length === 0,
     pipelines: loaded.pipelines.length,

@@ -21,7 +21,7 @@ const put = statement(
   `insert into cronwright.outbox (id, tenant, run_id, pipeline, step, step_type, input, state, attempts, next_at, token,
     created_at)
   select $1::uuid, $4::text, q.run_id, $5::text, $6::text, $7::text, $8::jsonb, 'pending', 0, coalesce($9::timestamptz, now()),
-    0, coalesce($9::timestamptz, now())
+    0, date_trunc('milliseconds', coalesce($9::timestamptz, now()))
   from cronwright.queue q where q.run_id = $2::uuid and q.token = $3::int8
   on conflict do nothing`,
   { idempotent: true },

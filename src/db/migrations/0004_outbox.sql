@@ -27,4 +27,6 @@ create index if not exists outbox_open on cronwright.outbox (state, id) where st
 
 create index if not exists outbox_of_run on cronwright.outbox (run_id) where run_id is not null;
 
+create index if not exists outbox_by_time on cronwright.outbox (created_at, id);
+
 create index if not exists outbox_finished on cronwright.outbox (finished_at) where finished_at is not null;
