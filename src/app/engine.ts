@@ -80,7 +80,7 @@ export interface Engine {
   ownHash(): string;
   /** This node's files have changed: they are in force on all nodes from now on. */
   apply(pipelines: Pick<LoadedPipelines, 'pipelines' | 'hash'>): Promise<void>;
-  /** Hears, with more calls than there is news, that some node has written history. Returns what ends it. */
+  /** Hears that another node may have written history. Returns what ends it. */
   onHistory(listener: () => void): () => void;
   /** Ends the steps that run now; their runs go back to the queue. */
   abortRuns(): void;
@@ -122,22 +122,17 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       work: () => pool.wake(),
       schedules: () => scheduler.wake(),
       requests: () => heartbeat.beatNow(),
-      history: tellHistory,
+      history() {
+        for (const listener of historyListeners) listener();
+      },
       config: () => nodeWatch.wake(),
     },
   });
-  function tellHistory(): void {
-    for (const listener of historyListeners) listener();
-  }
-  function wroteHistory(): void {
-    tellHistory();
-    hints.tell('history');
-  }
   /** Something may be claimable, here or elsewhere; it has a history. */
   function offerWork(): void {
     pool.wake();
     hints.tell('work');
-    wroteHistory();
+    hints.tell('history');
   }
   const config = createSharedConfig({
     db,
@@ -194,7 +189,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     node: node.id,
     now: () => clock.now(),
     onFreed: (keys) => void admitFreed(keys),
-    onWritten: wroteHistory,
+    onWritten: () => hints.tell('history'),
   });
 
   const host = {
@@ -279,6 +274,14 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     server: { queues: settings.queues ?? null, labels: settings.labels, home, lacks },
     named: () => inForce.routes(),
   });
+  const refuse = createRefuseRuns({
+    db,
+    events,
+    node: node.id,
+    lacks,
+    onLacking: () => routes.lookAgain(),
+    onSetAside: () => hints.tell('work'),
+  });
   const pool = createWorkerPool({
     ...execute,
     definitions: createDefinitions({ db, catalog: inForce, registry }),
@@ -286,7 +289,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     hasWorkspace,
     routes: () => routes.list(),
     // A run without a daemon has nobody to be left to.
-    ...(options.schedules ? { refuse: createRefuseRuns({ db, events, node: node.id, lacks }) } : {}),
+    ...(options.schedules ? { refuse } : {}),
     workers: settings.workers,
     inFlight: settings.inFlight,
     leaseMs: timing.leaseMs,

@@ -22,7 +22,16 @@ export type Lacks = Map<string, LackedVersion>;
 
 export type RefuseRuns = (refused: readonly RefusedRun[]) => Promise<void>;
 
-export function createRefuseRuns(options: { db: Queryable; events: EventBus; node: string; lacks: Lacks }): RefuseRuns {
+export function createRefuseRuns(options: {
+  db: Queryable;
+  events: EventBus;
+  node: string;
+  lacks: Lacks;
+  /** The node claims from fewer routes from now on. */
+  onLacking: () => void;
+  /** Others may take what was set aside. */
+  onSetAside: () => void;
+}): RefuseRuns {
   const { db, events, node, lacks } = options;
   let told = 0;
   return async (refused) => {
@@ -33,10 +42,13 @@ export function createRefuseRuns(options: { db: Queryable; events: EventBus; nod
       lacks.set(version, { tenant, pipeline, missing });
       events.emit('version.refused', { tenant, pipeline, version, missing: missing.join(', '), node });
     }
+    // Before the runs are back: a claim from the old routes would take them again.
+    if (lacks.size > told) options.onLacking();
     await setAsideRuns(
       db,
       refused.map((one) => one.claimed),
     );
+    options.onSetAside();
     if (lacks.size === told) return;
     await noteLacks(db, node, [...lacks.keys()]);
     told = lacks.size;

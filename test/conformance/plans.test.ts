@@ -10,12 +10,15 @@ import { commitDue } from '../../src/queue/commit-due.ts';
 import { enqueueRuns } from '../../src/queue/enqueue-runs.ts';
 import type { FencedWrite } from '../../src/queue/fenced-write.ts';
 import { findDueSchedules } from '../../src/queue/find-due-schedules.ts';
+import { findReadyRoutes } from '../../src/queue/find-ready-routes.ts';
 import { finishRuns, type RunFinish } from '../../src/queue/finish-runs.ts';
 import { loadLastSeq, loadSteps } from '../../src/queue/load-runs.ts';
 import { registerNode } from '../../src/queue/register-node.ts';
 import { writeSchedules } from '../../src/queue/register-schedules.ts';
 import { type RunRelease, releaseRuns } from '../../src/queue/release-runs.ts';
+import { returnClaims, setAsideRuns } from '../../src/queue/return-claims.ts';
 import { setLimits } from '../../src/queue/set-limits.ts';
+import { findPinnedHomes, unpinOverdueRuns, unpinRunsOf } from '../../src/queue/unpin-runs.ts';
 import { wakeRuns } from '../../src/queue/wake-runs.ts';
 import { writeCheckpoints } from '../../src/queue/write-checkpoints.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -24,6 +27,9 @@ import { sql, testPipeline, testSchedule } from '../support/http-world.ts';
 const batch = 200;
 const rows = 20_000;
 const node = uuidv7();
+const home = uuidv7();
+const elsewhere = uuidv7();
+const gone = uuidv7();
 const at = new Date('2026-03-01T12:00:00Z');
 const pipeline = testPipeline('build');
 const limited = testPipeline('limited', { concurrency: { limit: batch } });
@@ -54,7 +60,7 @@ describe.each(knowledge)('plans of the hot statements where statistics say $name
       inFlight: 500,
       queues: null,
       labels: [],
-      home: uuidv7(),
+      home,
       configHash: '',
     });
     await fill(db, analyzeAt);
@@ -72,7 +78,8 @@ describe.each(knowledge)('plans of the hot statements where statistics say $name
 
   const claim = async (from: Queryable = db): Promise<ClaimedRun[]> => {
     const claimed = await claimRuns(from, {
-      routes: ['default'],
+      // Beside them are those for other nodes: with other labels, or pinned.
+      routes: ['default', 'default{linux}', `default@${home}`],
       weight: 'light',
       limit: batch,
       node,
@@ -83,6 +90,22 @@ describe.each(knowledge)('plans of the hot statements where statistics say $name
   };
 
   it('claims a batch', () => expectModest(claim));
+
+  it('gives claims back, and sets others aside', async () => {
+    const [returned, refused] = [await claim(), await claim()];
+    await expectModest((tx) => returnClaims(tx, returned));
+    await expectModest((tx) => setAsideRuns(tx, refused));
+  });
+
+  it('names the routes with ready runs', () =>
+    expectModest(async (tx) => expect((await findReadyRoutes(tx)).length).toBeGreaterThan(2)));
+
+  it('unpins what waited too long, and what waits for nodes that are gone', () =>
+    expectModest(async (tx) => {
+      expect(await findPinnedHomes(tx)).toHaveLength(2);
+      expect(await unpinOverdueRuns(tx, 30_000, later)).toBe(batch);
+      expect(await unpinRunsOf(tx, [gone])).toBe(batch);
+    }));
 
   it('enqueues a batch', () => expectModest((tx) => enqueueRuns(tx, newRuns(batch))));
 
@@ -260,6 +283,7 @@ async function fill(db: Database, count: number): Promise<void> {
     db,
     blocked.map((run) => ({ ...run, queue: 'narrow' })),
   );
+  await fillForOthers(db, count);
   await sql(
     db,
     `insert into cronwright.step_runs (run_id, step, item, tenant, state, attempts, retries, token, rate_limited_ms)
@@ -270,6 +294,28 @@ async function fill(db: Database, count: number): Promise<void> {
     `insert into cronwright.history (run_id, seq, tenant, at, transitions)
     select id, 2, tenant, created_at, '[]' from cronwright.runs on conflict do nothing`,
   );
+}
+
+/** Ready runs, all of them better than the rest, that this node may not take; a batch waited too long, another's node is gone. */
+async function fillForOthers(db: Database, count: number): Promise<void> {
+  if (count < 8 * batch) return;
+  const better = newRuns(count / 4).map((run) => ({ ...run, priority: 1 }));
+  await enqueueRuns(
+    db,
+    better.map((run) => ({ ...run, runsOn: ['gpu'] })),
+  );
+  const pinned = newRuns(count / 4).map((run) => ({ ...run, priority: 1 }));
+  await enqueueRuns(db, pinned);
+  const pin = (some: readonly NewRun[], to: string, since: Date) =>
+    sql(
+      db,
+      `update cronwright.queue set queue = queue || '@' || $2::text, home = $2::uuid, pinned_at = $3
+      where run_id = any($1::uuid[])`,
+      [some.map((run) => run.id), to, since],
+    );
+  await pin(pinned.slice(0, batch), elsewhere, at);
+  await pin(pinned.slice(batch, 2 * batch), gone, later);
+  await pin(pinned.slice(2 * batch), elsewhere, later);
 }
 
 function newRuns(count: number): NewRun[] {

@@ -10,19 +10,24 @@ import { type CursorMove, commitDue } from '../../src/queue/commit-due.ts';
 import { enqueueRuns } from '../../src/queue/enqueue-runs.ts';
 import type { FencedWrite, StepWrite } from '../../src/queue/fenced-write.ts';
 import { findDueSchedules } from '../../src/queue/find-due-schedules.ts';
+import { findReadyRoutes } from '../../src/queue/find-ready-routes.ts';
 import { finishRuns, type RunFinish } from '../../src/queue/finish-runs.ts';
 import { loadLastSeq, loadSteps } from '../../src/queue/load-runs.ts';
-import { registerNode } from '../../src/queue/register-node.ts';
+import { leaveNode, registerNode } from '../../src/queue/register-node.ts';
 import { writeSchedules } from '../../src/queue/register-schedules.ts';
 import { type RunRelease, releaseRuns } from '../../src/queue/release-runs.ts';
 import { findLapsedLeases, rescueRuns } from '../../src/queue/rescue-runs.ts';
+import { returnClaims, setAsideRuns } from '../../src/queue/return-claims.ts';
 import { setLimits } from '../../src/queue/set-limits.ts';
+import { findPinnedHomes, unpinOverdueRuns, unpinRunsOf } from '../../src/queue/unpin-runs.ts';
 import { nextTimerMs, wakeRuns } from '../../src/queue/wake-runs.ts';
 import { writeCheckpoints } from '../../src/queue/write-checkpoints.ts';
+import { queueStatus } from '../../src/reads/queue-status.ts';
 import { createTestDatabase, databaseVariants, type TestDatabase } from '../support/database.ts';
 import { sql, testSchedule } from '../support/http-world.ts';
 
 const node = uuidv7();
+const home = uuidv7();
 const at = new Date('2026-03-01T12:00:00Z');
 
 function newRun(overrides: Partial<NewRun> = {}): NewRun {
@@ -155,6 +160,139 @@ describe.each(databaseVariants)('the queue on $name', (variant) => {
     expect(await claim()).toEqual([]);
     expect((await claim(10, { routes: ['reports', 'default'] })).map((run) => run.runId)).toEqual([other.id]);
     expect((await claim(10, { weight: 'heavy' })).map((run) => run.runId)).toEqual([heavy.id]);
+  });
+
+  it('keeps runs that ask for labels on a route of their own, under the name of their queue', async () => {
+    const labelled = newRun({ runsOn: ['linux', 'gpu'] });
+    await enqueueRuns(db, [labelled, newRun({ queue: 'reports', runsOn: ['gpu'] })]);
+    expect(await claim()).toEqual([]);
+    expect(await findReadyRoutes(db)).toEqual(['default{gpu,linux}', 'reports{gpu}']);
+    expect((await queueStatus(db, null)).by_queue).toEqual({ default: { pending: 1 }, reports: { pending: 1 } });
+    const [run] = await claim(10, { routes: ['default', 'default{gpu,linux}'] });
+    expect([run?.runId, run?.queue]).toEqual([labelled.id, 'default']);
+    expect(await sql(db, 'select queue from cronwright.runs where id = $1', [labelled.id])).toEqual([
+      { queue: 'default' },
+    ]);
+  });
+
+  it('claims the best first over all routes of a node', async () => {
+    const runs = [newRun({ priority: 5 }), newRun({ priority: 1, runsOn: ['gpu'] }), newRun({ priority: 3 })];
+    await enqueueRuns(db, runs);
+    const claimed = await claim(2, { routes: ['default', 'default{gpu}', `default@${home}`] });
+    expect(claimed.map((run) => run.runId)).toEqual([runs[1]?.id, runs[2]?.id]);
+  });
+
+  /** A run that has files in `home`, waits until `at` and goes on then. */
+  async function pinnedRun(overrides: Partial<NewRun> = {}): Promise<string> {
+    const fresh = newRun(overrides);
+    await enqueueRuns(db, [fresh]);
+    const [run] = (await claim(1, { routes: ['default', 'default{gpu}'] })) as [ClaimedRun];
+    expect(run.home).toBeNull();
+    const pinned = { state: 'waiting', waitKind: 'step_retry', runAt: at, refundClaim: false, isPinned: true } as const;
+    expect((await releaseRuns(db, [release(run, { ...pinned, home })], node, at)).size).toBe(1);
+    return fresh.id;
+  }
+
+  it('keeps a run with files for the node that has them, and says where they are', async () => {
+    const id = await pinnedRun({ runsOn: ['gpu'] });
+    await wakeRuns(db, { limit: 10, node, now: at });
+    expect(await claim(10, { routes: ['default', 'default{gpu}', `default{gpu}@${uuidv7()}`] })).toEqual([]);
+    expect(await findReadyRoutes(db)).toEqual([`default{gpu}@${home}`]);
+    const [run] = await claim(10, { routes: ['default{gpu}', `default{gpu}@${home}`] });
+    expect([run?.runId, run?.queue, run?.home]).toEqual([id, 'default', home]);
+    // A node that leaves gives it to all.
+    await releaseRuns(db, [release(run as ClaimedRun, { home })], node, at);
+    const [again] = await claim(10, { routes: ['default{gpu}'] });
+    expect([again?.runId, again?.home]).toEqual([id, home]);
+  });
+
+  it('gives a pinned run to all once it could go on for too long', async () => {
+    const id = await pinnedRun();
+    const wokenAt = new Date(at.getTime() + 3_600_000);
+    // Waiting for its time is not waiting for its node.
+    expect(await unpinOverdueRuns(db, 30_000, wokenAt)).toBe(0);
+    await wakeRuns(db, { limit: 10, node, now: wokenAt });
+    expect(await unpinOverdueRuns(db, 30_000, new Date(wokenAt.getTime() + 30_000))).toBe(0);
+    expect(await unpinOverdueRuns(db, 30_000, new Date(wokenAt.getTime() + 30_001))).toBe(1);
+    expect(await findPinnedHomes(db)).toEqual([]);
+    const [run] = await claim();
+    expect([run?.runId, run?.home]).toEqual([id, home]);
+  });
+
+  it('gives the runs pinned to a node that is gone to all, but not those that it runs', async () => {
+    const [waiting, running] = [await pinnedRun(), await pinnedRun()];
+    await wakeRuns(db, { limit: 10, node, now: at });
+    await sql(db, `update cronwright.queue set state = 'running' where run_id = $1`, [running]);
+    expect(await findPinnedHomes(db)).toEqual([home]);
+    expect(await unpinRunsOf(db, [uuidv7()])).toBe(0);
+    expect(await unpinRunsOf(db, [home])).toBe(1);
+    expect((await claim()).map((run) => run.runId)).toEqual([waiting]);
+  });
+
+  it('names every directory that runs are pinned to once', async () => {
+    await pinnedRun();
+    await pinnedRun();
+    const other = uuidv7();
+    await sql(db, `update cronwright.queue set home = $2 where run_id = $1`, [await pinnedRun(), other]);
+    expect(await findPinnedHomes(db)).toEqual([home, other].sort());
+  });
+
+  it('gives what is pinned to a node to all when it leaves', async () => {
+    await registerNode(db, {
+      id: node,
+      name: 'n',
+      version: '1',
+      workers: 1,
+      inFlight: 1,
+      queues: ['default'],
+      labels: ['gpu', 'linux'],
+      home,
+      configHash: '',
+    });
+    expect(await sql(db, 'select queues, labels, home from cronwright.nodes')).toEqual([
+      { queues: ['default'], labels: ['gpu', 'linux'], home },
+    ]);
+    const id = await pinnedRun();
+    await wakeRuns(db, { limit: 10, node, now: at });
+    await leaveNode(db, { id: node, home });
+    expect((await claim()).map((run) => run.runId)).toEqual([id]);
+  });
+
+  it('gives a rescued run to all, and holds the directory of the dead node for the newest files', async () => {
+    const dead = { id: uuidv7(), name: 'd', version: '1', workers: 1, inFlight: 1, queues: null, labels: [] };
+    const deadHome = uuidv7();
+    await registerNode(db, { ...dead, home: deadHome, configHash: '' });
+    const id = await pinnedRun();
+    await wakeRuns(db, { limit: 10, node, now: at });
+    const [run] = (await claim(1, { routes: [`default@${home}`], node: dead.id, leaseMs: -1 })) as [ClaimedRun];
+    await db.transaction((tx) => rescueRuns(tx, [run], { node, maxClaims: 3 }));
+    const [again] = await claim();
+    expect([again?.runId, again?.home]).toEqual([id, deadHome]);
+  });
+
+  it('sets runs of a version aside for other nodes, and counts the claim for nothing', async () => {
+    const [first, other, labelled] = [newRun(), newRun({ pipelineVersion: 'v2' }), newRun({ runsOn: ['gpu'] })];
+    await enqueueRuns(db, [first, other, labelled]);
+    const routes = ['default', 'default{gpu}'];
+    const claimed = await claim(10, { routes });
+    const refused = claimed.filter((run) => run.pipelineVersion === 'v1');
+    await setAsideRuns(db, refused);
+    await returnClaims(
+      db,
+      claimed.filter((run) => !refused.includes(run)),
+    );
+    expect((await claim(10, { routes })).map((run) => run.runId)).toEqual([other.id]);
+    expect(await findReadyRoutes(db)).toEqual(['default#v1', 'default{gpu}#v1']);
+    const taken = await claim(10, { routes: ['default#v1', 'default{gpu}#v1'] });
+    expect(taken.map((run) => [run.runId, run.claims, run.queue])).toEqual([
+      [first.id, 1, 'default'],
+      [labelled.id, 1, 'default'],
+    ]);
+    // Set aside twice is set aside once; a claim that is another's by now is not given back.
+    await setAsideRuns(db, refused);
+    expect(await sql(db, `select count(*) as n from cronwright.queue where state = 'running'`)).toEqual([{ n: 3 }]);
+    await setAsideRuns(db, taken);
+    expect(await findReadyRoutes(db)).toEqual(['default#v1', 'default{gpu}#v1']);
   });
 
   it('never gives one run to two claimers', async () => {
@@ -339,7 +477,7 @@ describe.each(databaseVariants)('the queue on $name', (variant) => {
       inFlight: 1,
       queues: null,
       labels: [],
-      home: uuidv7(),
+      home,
       configHash: '',
     });
     await enqueueRuns(db, [newRun(), newRun()]);

@@ -5,6 +5,7 @@ import { retryRun } from '../../src/control/retry-run.ts';
 import { createRunStarter } from '../../src/control/start-run.ts';
 import type { Pipeline } from '../../src/domain/pipeline.ts';
 import { fastRetry, slowRetry } from '../../src/domain/retry-policy.ts';
+import type { Events } from '../../src/observe/events.ts';
 import { runEvents } from '../../src/reads/run-events.ts';
 import { runSteps } from '../../src/reads/run-steps.ts';
 import { createTestDatabase, databaseVariants, type TestDatabase } from '../support/database.ts';
@@ -272,7 +273,17 @@ describe.each(variants)('a node on $name', (variant) => {
     expect(script.contexts[0]?.idempotencyKey).toBe(`${id}/a`);
   });
 
-  it('fails a run whose step type this node does not have, and says which', async () => {
+  it('leaves a run pending whose step type this node does not have, and says which', async () => {
+    const refused: Events['version.refused'][] = [];
+    world.events.on('version.refused', (event) => refused.push(event));
+    const id = await world.start('unknown');
+    await eventually(async () => expect(refused).toMatchObject([{ pipeline: 'unknown', missing: 'nobody.knows' }]));
+    expect((await world.reached(id, ['pending'])).error).toBeNull();
+  });
+
+  it('fails such a run where there is no other node to leave it to', async () => {
+    await world.stop();
+    world = await startEngineWorld({ db: test.db, script, pipelines, isDaemon: false });
     const run = await world.reached(await world.start('unknown'));
     expect(run.state).toBe('failed');
     expect(run.error).toMatchObject({ name: 'UnknownStepType' });
