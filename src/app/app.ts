@@ -124,11 +124,16 @@ export function createApp(options: AppOptions): App {
         renderMetrics: () => metrics.render(),
         nextOccurrences,
         node: running.node,
+        live: { pollMs: settings.timing.pollMs, historyMs: settings.retention.historyMs },
         token: settings.token,
       },
     });
     await server.start();
     cleanUps.add('http', () => server.stop());
+    cleanUps.add(
+      'live hints',
+      running.onHistory(() => server.wakeLive()),
+    );
     url = server.url;
 
     reloadNow = () => reload(running, registry);

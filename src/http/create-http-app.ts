@@ -1,5 +1,5 @@
 // All routes in one table: the API, its description, the open endpoints and the pages.
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Context, Hono } from 'hono';
 import { CronwrightError, errorMessage } from '../domain/errors.ts';
 import type { Access } from './access.ts';
@@ -10,6 +10,7 @@ import { isFault, methodNotAllowed, notFound, problemResponse, toProblem } from 
 import { jsonResponse, redirectTo, textResponse } from './response.ts';
 import type { Route, RouteServer } from './route.ts';
 import { cronRoutes } from './routes/cron-routes.ts';
+import { eventStream, liveRoutes, socketUpgrade } from './routes/live-routes.ts';
 import { pipelineRoutes } from './routes/pipeline-routes.ts';
 import { queueRoutes } from './routes/queue-routes.ts';
 import { runRoutes } from './routes/run-routes.ts';
@@ -19,6 +20,7 @@ import { traceRequest } from './trace-request.ts';
 /** What a request carries through the app: Node's own message, and the route it met, for the event of its end. */
 export interface Served {
   incoming: IncomingMessage;
+  outgoing: ServerResponse;
   route: string;
 }
 
@@ -38,6 +40,7 @@ export const apiRoutes: readonly Route[] = [
   ...scheduleRoutes,
   ...queueRoutes,
   ...cronRoutes,
+  ...liveRoutes,
 ];
 
 export function createHttpApp(options: HttpAppOptions): Hono<HttpEnv> {
@@ -63,6 +66,9 @@ export function createHttpApp(options: HttpAppOptions): Hono<HttpEnv> {
   };
 
   for (const route of apiRoutes) mountRoute(mount, route, options);
+  // Under their short names too, as people type them.
+  mountRoute(mount, { ...eventStream, path: '/events' }, options);
+  mountRoute(mount, { ...socketUpgrade, path: '/ws' }, options);
   mountOpenEndpoints(mount, context);
   mountPages(mount, options);
   app.notFound((c) => {
@@ -83,6 +89,7 @@ function mountRoute(mount: Mount, route: Route, server: RouteServer): void {
   mount(route.method, route.path, (c) =>
     route.serve(server, {
       incoming: c.env.incoming,
+      outgoing: c.env.outgoing,
       params: c.req.param() as Record<string, string>,
       query: route.query ? new URL(c.req.url).searchParams : noQuery,
     }),

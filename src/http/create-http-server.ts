@@ -8,6 +8,8 @@ import { CronwrightError, errorMessage } from '../domain/errors.ts';
 import { createAccess, requireSafeAddress } from './access.ts';
 import { createHttpApp, type Served } from './create-http-app.ts';
 import type { HttpContext } from './http-context.ts';
+import { createLiveHub, type LiveHub } from './live/live-hub.ts';
+import { serveUpgrades } from './live/serve-upgrades.ts';
 
 export interface HttpServerOptions {
   context: HttpContext;
@@ -21,6 +23,8 @@ export interface HttpServerOptions {
 export interface HttpServer extends Service {
   /** Where it listens, e.g. `http://127.0.0.1:8080`; only while it is started. */
   readonly url: string;
+  /** Other nodes may have written what clients of the live stream wait for: looks now. */
+  wakeLive(): void;
 }
 
 /** Longer than the idle timeout of usual proxies, so that the proxy closes first and no request meets a closed door. */
@@ -30,6 +34,7 @@ const keepAliveMs = 65_000;
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   const { context, host, port, drainMs = 5_000 } = options;
   let server: Server | undefined;
+  let live: LiveHub | undefined;
   let url = '';
 
   return {
@@ -41,28 +46,34 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     async start() {
       if (server) return;
       requireSafeAddress(host, context.token);
-      const starting = createServer(context);
+      const hub = createLiveHub({ ...context.live, ...context, node: context.node.id });
+      const starting = createServer(context, hub);
       await listen(starting, host, port);
       server = starting;
+      live = hub;
       url = urlOf(starting, host);
     },
     async stop() {
       const stopping = server;
       server = undefined;
       url = '';
+      // These answers have no end of their own.
+      await live?.stop();
+      live = undefined;
       if (stopping) await close(stopping, drainMs);
     },
+    wakeLive: () => live?.wake(),
   };
 }
 
-function createServer(context: HttpContext): Server {
+function createServer(context: HttpContext, live: LiveHub): Server {
   const access = createAccess(context.token);
   const starter = createRunStarter(context.control);
-  const app = createHttpApp({ context, starter, access });
+  const app = createHttpApp({ context, starter, live, access });
   const fetch = async (request: Request, env: unknown): Promise<Response> => {
-    const { incoming } = env as HttpBindings;
+    const { incoming, outgoing } = env as HttpBindings;
     const from = context.clock.monotonic();
-    const served: Served = { incoming, route: 'unmatched' };
+    const served: Served = { incoming, outgoing, route: 'unmatched' };
     const response = await app.fetch(request, served);
     context.events.emit('http.served', {
       route: served.route,
@@ -75,6 +86,7 @@ function createServer(context: HttpContext): Server {
   const server = createAdaptorServer({ fetch }) as Server;
   server.keepAliveTimeout = keepAliveMs;
   server.headersTimeout = keepAliveMs + 5_000;
+  serveUpgrades(server, { context, access, live });
   return server;
 }
 

@@ -86,7 +86,7 @@ export function createOpenApiDocument(routes: readonly Route[], version: string)
 function responsesOf(route: Route) {
   const answer = {
     description: route.answer.description,
-    content: { 'application/json': { schema: route.answer.schema } },
+    content: { [route.answer.contentType ?? 'application/json']: { schema: route.answer.schema } },
   };
   const statuses = [
     400,

@@ -57,6 +57,7 @@ export function problemResponse(problem: ProblemDetails): Response {
   const headers: Record<string, string> = {};
   if (problem.status === 401) headers['www-authenticate'] = 'Bearer realm="cronwright"';
   if (problem.status === 429) headers['retry-after'] = String(problem.retry_after_seconds ?? 5);
+  if (problem.status === 426) headers.upgrade = 'websocket';
   if (Array.isArray(problem.allow)) headers.allow = problem.allow.join(', ');
   return textResponse(JSON.stringify(problem), 'application/problem+json', problem.status, headers);
 }
@@ -76,6 +77,19 @@ export function methodNotAllowed(path: string, method: string, allow: readonly s
     code: 'method_not_allowed',
     problems: [],
     allow,
+  };
+}
+
+/** A request that the path can only answer as a WebSocket. */
+export function upgradeRequired(path: string): ProblemDetails {
+  return {
+    type: 'urn:cronwright:problem:upgrade_required',
+    title: 'Upgrade required',
+    status: 426,
+    detail: `${path} is a WebSocket: connect with ws:// instead of http://, or read /api/v1/events`,
+    instance: path,
+    code: 'upgrade_required',
+    problems: [],
   };
 }
 

@@ -1,10 +1,11 @@
 // A route of the API as one value: what it takes, what it answers and what it does; the server and OpenAPI read the same.
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { z } from 'zod';
 import type { Caller, RunStarter } from '../control/start-run.ts';
 import { CronwrightError, type ErrorCode, type Problem } from '../domain/errors.ts';
 import { readCaller } from './caller.ts';
 import type { HttpContext } from './http-context.ts';
+import type { LiveHub } from './live/live-hub.ts';
 import { readJson } from './read-body.ts';
 import { jsonResponse } from './response.ts';
 
@@ -12,6 +13,7 @@ import { jsonResponse } from './response.ts';
 export interface RouteServer {
   context: HttpContext;
   starter: RunStarter;
+  live: LiveHub;
 }
 
 type Schema = z.ZodType;
@@ -27,7 +29,7 @@ export interface RouteDescription {
   params?: z.ZodObject;
   query?: z.ZodObject;
   body?: Schema;
-  answer: { status: number; description: string; schema: Schema };
+  answer: { status: number; description: string; schema: Schema; contentType?: string };
   /** Problems that it may answer with besides those every route may. */
   problems?: readonly ErrorCode[];
 }
@@ -38,6 +40,7 @@ export interface Route extends RouteDescription {
 
 export interface RouteRequest {
   incoming: IncomingMessage;
+  outgoing: ServerResponse;
   params: Readonly<Record<string, string>>;
   query: URLSearchParams;
 }
@@ -100,9 +103,12 @@ export function defineRoute<
   };
 }
 
-/** Throws `invalid_input` naming every place that is wrong. */
 function check(schema: Schema | undefined, value: unknown, where: string): unknown {
-  if (!schema) return undefined;
+  return schema && checkInput(schema, value, where);
+}
+
+/** Throws `invalid_input` naming every place that is wrong. */
+export function checkInput<S extends Schema>(schema: S, value: unknown, where: string): z.output<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const problems = result.error.issues.slice(0, 100).flatMap((issue) => toProblems(issue, where));

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { type Queryable, statement } from '../db/database.ts';
 import type { Transition } from '../domain/run.ts';
 import { isUuid } from './cursor.ts';
+import { enqueuedTransition } from './enqueued-transition.ts';
 import { runNotFound } from './get-run.ts';
 import { anyJson, instant, type Page } from './view-fields.ts';
 
@@ -60,27 +61,15 @@ export async function runEvents(
     options.after,
     options.limit + 1,
   ]);
-  const all = [firstEvent(run), ...rows.flatMap(flatten)].filter((event) => event.seq > options.after);
+  const all = [...firstEvent(run), ...rows.flatMap(flatten)].filter((event) => event.seq > options.after);
   const items = all.slice(0, options.limit);
   return { items, next_cursor: all.length > items.length ? String(items.at(-1)?.seq ?? options.after) : null };
 }
 
-/** The enqueue is not stored: the run's own row tells it. */
-function firstEvent(run: EnqueuedRow): EventView {
-  return {
-    seq: 1,
-    at: run.created_at,
-    event: 'run.enqueued',
-    from: null,
-    to: run.run_at !== null && run.run_at > run.created_at ? 'scheduled' : 'pending',
-    step: null,
-    item: null,
-    attempt: null,
-    node: null,
-    actor: run.actor,
-    reason: null,
-    data: { origin: run.origin, schedule: run.schedule, parent_id: run.parent_id },
-  };
+function firstEvent(run: EnqueuedRow): EventView[] {
+  const { created_at: at, run_at: runAt, parent_id: parentId, origin, actor, schedule } = run;
+  const transitions = [enqueuedTransition({ at, runAt, origin, actor, parentId, schedule })];
+  return flatten({ seq: 1, node: null, transitions });
 }
 
 /** `seq` of a row is the number of its last transition. */

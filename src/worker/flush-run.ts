@@ -1,6 +1,7 @@
 // Makes a run's outcomes durable and does not give up while the run is ours: a database that is away only delays.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Queryable, statement } from '../db/database.ts';
+import type { FencedWrite } from '../queue/fenced-write.ts';
 import type { RunFinish } from '../queue/finish-runs.ts';
 import type { RunRelease } from '../queue/release-runs.ts';
 import { isRefused } from './checkpoint-writer.ts';
@@ -22,7 +23,7 @@ export async function flushRun(run: LiveRun, deps: ExecuteDeps, isForced = false
   if (!isForced && !hasUnwrittenOutcome(run)) return (await run.flushing) !== false && !run.isHardAborted;
   const write = takeUnwritten(run);
   const earlier = run.flushing;
-  const own = persist(run, deps, () => deps.writer.checkpoint(write));
+  const own = persist(run, deps, write, () => deps.writer.checkpoint(write));
   const flushing = earlier === undefined ? own : both(earlier, own);
   run.flushing = flushing;
   const accepted = await flushing;
@@ -45,7 +46,7 @@ export async function flushFinish(
   // One spread, and it first: objects made of two are slow to make, and there is one of these for every run.
   const { runId, tenant, token, steps, transitions, seq } = takeUnwritten(run);
   const finish: RunFinish = { ...end, runId, tenant, token, steps, transitions, seq };
-  return persist(run, deps, async () => {
+  return persist(run, deps, finish, async () => {
     // The answer of an earlier try may be lost, the driver's own tries included: the record says whether it ended the run.
     return (await deps.writer.finish(finish)) || isFinished(deps.db, finish, deps.node);
   });
@@ -58,15 +59,21 @@ export async function flushRelease(
 ): Promise<boolean> {
   if ((await run.flushing) === false) return false;
   const whole: RunRelease = { ...takeUnwritten(run), ...release };
-  return persist(run, deps, () => deps.writer.release(whole));
+  return persist(run, deps, whole, () => deps.writer.release(whole));
 }
 
 /** Repeats until it is answered; after a lost lease there is nobody to write for. */
-async function persist(run: LiveRun, deps: ExecuteDeps, write: () => Promise<boolean>): Promise<boolean> {
+async function persist(
+  run: LiveRun,
+  deps: ExecuteDeps,
+  write: FencedWrite,
+  send: () => Promise<boolean>,
+): Promise<boolean> {
   for (;;) {
     try {
-      const accepted = await write();
-      if (!accepted) abortRun(run, 'lease_lost');
+      const accepted = await send();
+      if (accepted) tellWritten(run, write, deps);
+      else abortRun(run, 'lease_lost');
       return accepted;
     } catch (error) {
       if (run.abortedBy === 'lease_lost') return false;
@@ -76,6 +83,14 @@ async function persist(run: LiveRun, deps: ExecuteDeps, write: () => Promise<boo
       await sleep(retryAfterMs);
     }
   }
+}
+
+/** What is durable may be told; whoever listens need not read it back. */
+function tellWritten(run: LiveRun, write: FencedWrite, deps: ExecuteDeps): void {
+  if (write.transitions.length === 0) return;
+  const { runId, tenant, pipeline, schedule } = run.claimed;
+  const { seq, transitions } = write;
+  deps.events.emit('history.written', { node: deps.node, runId, tenant, pipeline, schedule, seq, transitions });
 }
 
 async function isFinished(db: Queryable, finish: RunFinish, node: string): Promise<boolean> {

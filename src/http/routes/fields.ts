@@ -7,6 +7,7 @@ export const tags = {
   schedules: 'Schedules',
   queue: 'Queue and nodes',
   cron: 'Cron',
+  live: 'Live',
 } as const;
 
 export const idParams = z.strictObject({ id: z.string().min(1).max(300) });

@@ -1,0 +1,56 @@
+// What a person should hear of at once, as events of the live stream: named `alert.` and the event of the bus they come from.
+import type { Clock } from '../../base/clock.ts';
+import type { EventBus } from '../../observe/events.ts';
+import { type AlertFacts, alertEvent, type LiveEvent } from './live-event.ts';
+
+/** Five minutes: from here on a clock is an alert (DESIGN §5). */
+const alertingJumpMs = 300_000;
+
+/** All names that alerts have. A dead letter's comes from the run's own history, whatever node wrote it. */
+export const alertNames = [
+  'alert.run.stuck',
+  'alert.run.dead_lettered',
+  'alert.schedule.broken',
+  'alert.config.rejected',
+  'alert.clock.jumped',
+  'alert.clock.skewed',
+] as const;
+
+type AlertName = (typeof alertNames)[number];
+
+/** Those of this node. Returns a function that ends the subscriptions. */
+export function subscribeAlerts(options: {
+  events: EventBus;
+  clock: Clock;
+  node: string;
+  onAlert: (alert: LiveEvent) => void;
+}): () => void {
+  const { events, clock, node, onAlert } = options;
+  const tell = (name: AlertName, facts: Omit<AlertFacts, 'name' | 'atMs' | 'node'>) =>
+    onAlert(alertEvent({ ...facts, name, atMs: clock.now(), node }));
+  const clockAlert = (name: AlertName, byMs: number) => {
+    if (Math.abs(byMs) > alertingJumpMs) tell(name, { data: { by_ms: byMs } });
+  };
+  const ends = [
+    events.on('run.stuck', ({ runId, tenant, pipeline, step, forMs }) =>
+      tell('alert.run.stuck', { runId, tenant, pipeline, step, data: { for_ms: forMs } }),
+    ),
+    events.on('schedule.broken', ({ schedule, tenant, error }) =>
+      tell('alert.schedule.broken', { schedule, tenant, reason: error }),
+    ),
+    // The text is for the log: it quotes files, and they may hold what is nobody's business.
+    events.on('config.rejected', ({ problems }) =>
+      tell('alert.config.rejected', { reason: 'the log tells what is wrong', data: { problems } }),
+    ),
+    events.on('clock.jumped', ({ byMs }) => clockAlert('alert.clock.jumped', byMs)),
+    events.on('clock.skewed', ({ byMs }) => clockAlert('alert.clock.skewed', byMs)),
+  ];
+  return () => {
+    for (const end of ends) end();
+  };
+}
+
+export function deadLetterAlert(facts: Omit<AlertFacts, 'name'>): LiveEvent {
+  const name: AlertName = 'alert.run.dead_lettered';
+  return alertEvent({ ...facts, name });
+}

@@ -1,0 +1,69 @@
+// What a client of the live stream wants to hear: fields of its query, and whether an event fits.
+import { z } from 'zod';
+import { instantText } from '../routes/fields.ts';
+import type { LiveEvent } from './live-event.ts';
+
+const words = z.string().min(1).max(10_000);
+
+/** The fields of `/events` and `/ws`, and of a WebSocket's subscribe message. */
+export const liveQuery = z.strictObject({
+  tenant: z.string().max(63).optional().describe('instead of the header Cronwright-Tenant; * for all'),
+  pipeline: words.optional().describe('with commas: only of these pipelines'),
+  schedule: words.optional().describe('with commas: only of these schedules (pipeline.schedule)'),
+  run: words.optional().describe('with commas: only of these runs'),
+  event: words.optional().describe('with commas: only names that begin so, such as run. or step.failed'),
+  last_event_id: z
+    .string()
+    .min(1)
+    .max(500)
+    .optional()
+    .describe('go on after this event; the header Last-Event-ID wins, which browsers send when they connect again'),
+  from: instantText.optional().describe('begin at this instant instead of now'),
+});
+
+export type LiveQuery = z.output<typeof liveQuery>;
+
+export interface LiveFilter {
+  /** Null: all. */
+  tenant: string | null;
+  pipelines: ReadonlySet<string> | null;
+  schedules: ReadonlySet<string> | null;
+  runs: ReadonlySet<string> | null;
+  /** Beginnings of names. */
+  events: readonly string[] | null;
+  /** The same for filters that let the same through. */
+  key: string;
+}
+
+export function readFilter(query: LiveQuery, tenantOfCaller: string): LiveFilter {
+  const tenant = query.tenant ?? tenantOfCaller;
+  const lists = [query.pipeline, query.schedule, query.run?.toLowerCase(), query.event].map(splitWords);
+  const [pipelines, schedules, runs, events] = lists;
+  return {
+    tenant: tenant === '*' ? null : tenant,
+    pipelines: setOf(pipelines),
+    schedules: setOf(schedules),
+    runs: setOf(runs),
+    events: events ?? null,
+    key: JSON.stringify([tenant, ...lists.map((list) => list ?? null)]),
+  };
+}
+
+/** What concerns no tenant, such as an alert of a node, is for every tenant; a pipeline or a run is asked for by name. */
+export function fits(filter: LiveFilter, event: LiveEvent): boolean {
+  if (filter.tenant !== null && event.tenant !== null && event.tenant !== filter.tenant) return false;
+  if (filter.pipelines !== null && !filter.pipelines.has(event.pipeline ?? '')) return false;
+  if (filter.schedules !== null && !filter.schedules.has(event.schedule ?? '')) return false;
+  if (filter.runs !== null && !filter.runs.has(event.runId ?? '')) return false;
+  return filter.events === null || filter.events.some((start) => event.name.startsWith(start));
+}
+
+function splitWords(text: string | undefined): string[] | undefined {
+  if (text === undefined) return undefined;
+  const all = text.split(',').map((word) => word.trim());
+  return [...new Set(all.filter((word) => word !== ''))].sort();
+}
+
+function setOf(list: readonly string[] | undefined): ReadonlySet<string> | null {
+  return list === undefined ? null : new Set(list);
+}

@@ -1,0 +1,96 @@
+// /events and /ws: what happens, while it happens.
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
+import { z } from 'zod';
+import { packLiveCursor, unpackLiveCursor } from '../../reads/live-cursor.ts';
+import { readCaller } from '../caller.ts';
+import { encodeSse, sseText } from '../live/frames.ts';
+import { liveEventView } from '../live/live-event.ts';
+import { type LiveQuery, liveQuery, readFilter } from '../live/live-filter.ts';
+import type { LiveHub } from '../live/live-hub.ts';
+import { openSse } from '../live/sse-connection.ts';
+import { problemResponse, upgradeRequired } from '../problem.ts';
+import { textResponse } from '../response.ts';
+import { checkInput, type Route } from '../route.ts';
+import { tags } from './fields.ts';
+
+/** How soon a browser connects again. */
+const retryMs = 2_000;
+
+export const eventStream: Route = {
+  method: 'GET',
+  path: '/api/v1/events',
+  operationId: 'streamEvents',
+  summary: 'What happens to runs, as server-sent events; resumable by Last-Event-ID',
+  tag: tags.live,
+  query: liveQuery,
+  answer: {
+    status: 200,
+    description: 'a stream without end: `event` is the name, `id` the cursor, `data` this as JSON',
+    schema: liveEventView,
+    contentType: 'text/event-stream',
+  },
+  problems: ['unavailable'],
+  async serve({ context, live }, { incoming, outgoing, query: given }) {
+    const caller = readCaller(incoming.headers);
+    const query = checkInput(liveQuery, Object.fromEntries(given), 'query');
+    const filter = readFilter(query, caller.tenant);
+    const { fromMs, cursor } = readStart(query, incoming.headers['last-event-id'], live);
+    live.requireRoom();
+    const { headers } = textResponse(null, 'text/event-stream; charset=utf-8', 200, unbuffered);
+    if (incoming.method === 'HEAD') return new Response(null, { headers });
+    const connection = openSse(outgoing, Object.fromEntries(headers), context.events);
+    const hello = JSON.stringify({ node: live.node, heartbeat_ms: live.heartbeatMs });
+    connection.write(encodeSse(`retry: ${retryMs}\n${sseText('hello', cursor, hello)}`, connection.encoding));
+    live.add(connection);
+    live.subscribe(connection, filter, fromMs);
+    return RESPONSE_ALREADY_SENT;
+  },
+};
+
+/** Proxies that collect answers before they pass them on would hold back every event. */
+const unbuffered = { 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' };
+
+export const socketMessage = z
+  .looseObject({
+    type: z.enum(['hello', 'event', 'subscribed', 'unsubscribed', 'pong', 'error']),
+    id: z.string().nullable().optional().describe('the cursor, to go on with as last_event_id'),
+    event: liveEventView.optional(),
+  })
+  .meta({ id: 'LiveMessage' });
+
+/** Only asked without an upgrade; those with one are answered by `serveUpgrades`. */
+export const socketUpgrade: Route = {
+  method: 'GET',
+  path: '/api/v1/ws',
+  operationId: 'openWebSocket',
+  summary: 'What happens to runs, as a WebSocket whose filter can be changed; docs/LIVE.md has the messages',
+  tag: tags.live,
+  query: liveQuery,
+  answer: { status: 101, description: 'a WebSocket: its text messages are these as JSON', schema: socketMessage },
+  problems: ['unavailable'],
+  serve: async (_, { incoming }) => problemResponse(upgradeRequired(new URL(incoming.url ?? '/', 'http://x').pathname)),
+};
+
+export const liveRoutes: readonly Route[] = [eventStream, socketUpgrade];
+
+/**
+ * An event's id is the instant at which it was told; what was written some seconds before may have been told later. Throws
+ * `invalid_input` where the cursor is none.
+ */
+export function readStart(
+  query: LiveQuery,
+  header: string | string[] | undefined,
+  live: LiveHub,
+): { fromMs: number | undefined; cursor: string } {
+  const fromHeader = typeof header === 'string' && header !== '' ? header : undefined;
+  const given = fromHeader ?? query.last_event_id;
+  if (given !== undefined) {
+    const where = fromHeader === undefined ? 'query.last_event_id' : 'header.Last-Event-ID';
+    return { fromMs: unpackLiveCursor(given, where) - resumeMarginMs, cursor: given };
+  }
+  if (query.from) return { fromMs: query.from.getTime(), cursor: packLiveCursor(query.from.getTime()) };
+  return { fromMs: undefined, cursor: live.cursor() };
+}
+
+/** The tail reads again so far back, and entries may wait for others before they are told. */
+const resumeMarginMs = 10_000;
