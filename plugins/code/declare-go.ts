@@ -144,7 +144,10 @@ function receiverType(node: SyntaxNode): string {
 }
 
 function headOf(file: SyntaxFile, node: SyntaxNode): string {
-  return bounded(dedented(file.text, node.startIndex, node.childForFieldName('body')?.startIndex ?? node.endIndex));
+  const head = dedented(file.text, node.startIndex, node.childForFieldName('body')?.startIndex ?? node.endIndex);
+  // A parenthesis that is never closed takes in what follows.
+  const isOpen = node.childForFieldName('parameters')?.hasError ?? false;
+  return bounded(isOpen ? (head.split('\n')[0] ?? '') : head);
 }
 
 function isExported(name: string): boolean {

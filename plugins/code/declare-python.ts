@@ -224,16 +224,14 @@ function isOverload(signature: string): boolean {
 }
 
 /** Overloads are one function to its callers; the one with the body is not what they see. */
-function joinOverloads<Item extends { name: string; signature: string; comment: string }>(
-  items: readonly Item[],
-): Item[] {
+function joinOverloads<Item extends ModuleSymbol | SymbolMember>(items: readonly Item[]): Item[] {
   const joined: Item[] = [];
   for (const item of items) {
     const before = joined.at(-1);
     if (before === undefined || before.name !== item.name || !isOverload(before.signature)) joined.push(item);
     else {
       if (isOverload(item.signature)) before.signature += `\n${item.signature}`;
-      if (before.comment === '') before.comment = item.comment;
+      if (before.comment === '') Object.assign(before, { comment: item.comment, tags: item.tags });
     }
   }
   return joined;

@@ -22,9 +22,10 @@ export function readJavadoc(raw: string): { comment: string; tags: SymbolTag[] }
   const tags = blocks.flatMap((block): SymbolTag[] => {
     const [, word = '', rest = ''] = /^@(\w+)\s*([\s\S]*)$/.exec(block.trim()) ?? [];
     const tag = tagAliases[word] ?? word;
+    const said = /<pre>/i.test(rest) ? rest : rest.replace(/\n[ \t]+/g, '\n');
     if (silent.has(tag)) return [];
-    if (!named.has(tag)) return [{ tag, name: '', text: plain(rest) }];
-    const [, name = '', text = ''] = /^(<\w+>|\S+)\s*([\s\S]*)$/.exec(rest) ?? [];
+    if (!named.has(tag)) return [{ tag, name: '', text: plain(said) }];
+    const [, name = '', text = ''] = /^(<\w+>|\S+)\s*([\s\S]*)$/.exec(said) ?? [];
     return [{ tag, name, text: plain(text) }];
   });
   return { comment: plain(prose), tags };
@@ -34,7 +35,8 @@ function plain(html: string): string {
   const text = inlineTags(html)
     .replace(
       /<pre>\s*(?:<code>)?([\s\S]*?)(?:<\/code>)?\s*<\/pre>/gi,
-      (_all, code: string) => `\n\n\`\`\`java\n${entityText(code.replace(/^`|`$/g, ''))}\n\`\`\`\n\n`,
+      (_all, code: string) =>
+        `\n\n\`\`\`java\n${entityText(code.replace(/^`|`$/g, '').replace(/^\n+|\s+$/g, ''))}\n\`\`\`\n\n`,
     )
     .replace(
       /<a\s+href="(https?:[^"]*)"[^>]*>([\s\S]*?)<\/a>/gi,

@@ -111,6 +111,7 @@ function splitFences(text: string): Part[] {
 
 function paragraphs(text: string): string {
   return text
+    .replace(/^\s*\n|\s+$/g, '')
     .split(/\n\s*\n/)
     .map((paragraph) => segments(paragraph).map(segment).join('\n'))
     .filter((paragraph) => paragraph !== '')
