@@ -35,6 +35,9 @@ export interface BenchWorld {
   stop(): Promise<void>;
 }
 
+/** Of what every node of a bench says is in force. */
+export const benchHash = 'bench';
+
 export interface WorldOptions {
   pipelines: readonly Pipeline[];
   schedules?: boolean;
@@ -59,7 +62,7 @@ export async function startBenchWorld(bench: Bench, options: WorldOptions): Prom
     db,
     settings,
     registry: createRegistry([plugin]),
-    pipelines: { pipelines: [...options.pipelines], hash: 'bench' },
+    pipelines: { pipelines: [...options.pipelines], hash: benchHash },
     env: {},
     events,
     version: packageVersion(),

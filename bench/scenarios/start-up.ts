@@ -24,6 +24,8 @@ export const startUp: Scenario = {
     const ready: number[] = [];
     const idle: number[] = [];
     const memory: number[] = [];
+    const queries: number[] = [];
+    let busiest = '';
     try {
       for (let round = 0; round < bench.rounds; round += 1) {
         const from = performance.now();
@@ -33,13 +35,20 @@ export const startUp: Scenario = {
           stdio: ['ignore', 'pipe', 'inherit'],
         });
         try {
-          await listening(daemon);
+          const url = await listening(daemon);
           ready.push((performance.now() - from) / 1_000);
           await sleep(bench.quick ? 2_000 : 10_000);
           const before = processTreeCpuMs(daemon.pid ?? 0);
           const measuredMs = bench.quick ? 3_000 : 30_000;
+          const sentBefore = await queriesOf(url);
           await sleep(measuredMs);
           const after = processTreeCpuMs(daemon.pid ?? 0);
+          const sent = difference(await queriesOf(url), sentBefore);
+          queries.push((sum(sent) / measuredMs) * 1_000);
+          busiest = [...sent]
+            .slice(0, 3)
+            .map(([operation, count]) => `${operation} ${count}`)
+            .join(', ');
           idle.push((((after ?? Number.NaN) - (before ?? Number.NaN)) / measuredMs) * 100);
           memory.push(residentMb(daemon.pid ?? 0) ?? Number.NaN);
         } finally {
@@ -54,6 +63,7 @@ export const startUp: Scenario = {
     return [
       figure(`start until ready (${on})`, 's', ready, { target: bench.pglite ? '≤ 3' : '≤ 1.5', note: 'warm' }),
       figure(`idle (${on})`, '% of a core', idle, { target: '< 1' }),
+      figure(`idle queries (${on})`, 'a second', queries, { note: busiest }),
       figure(`idle memory (${on})`, 'MB', memory, { target: bench.pglite ? '≤ 500' : '≤ 150' }),
     ];
   },
@@ -66,7 +76,25 @@ steps:
   - { id: wait, uses: wait.sleep, with: { duration: 1s } }
 `;
 
-async function listening(daemon: ChildProcess): Promise<void> {
+/** Statements sent so far, by operation, as the daemon's metrics count them. */
+async function queriesOf(url: string): Promise<Map<string, number>> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  const counts = text.matchAll(/^cronwright_db_query_duration_seconds_count\{operation="(\w+)"\} (\d+)$/gm);
+  return new Map(Array.from(counts, ([, operation = '', count]) => [operation, Number(count)]));
+}
+
+/** What came on top, the most of it first. */
+function difference(after: Map<string, number>, before: Map<string, number>): Map<string, number> {
+  const more = Array.from(after, ([operation, count]) => [operation, count - (before.get(operation) ?? 0)] as const);
+  return new Map(more.filter(([, count]) => count > 0).sort((one, other) => other[1] - one[1]));
+}
+
+function sum(counts: Map<string, number>): number {
+  return [...counts.values()].reduce((total, count) => total + count, 0);
+}
+
+/** Where it listens. */
+async function listening(daemon: ChildProcess): Promise<string> {
   const output = daemon.stdout;
   if (!output) throw new Error('the daemon has no output');
   let text = '';
@@ -75,7 +103,7 @@ async function listening(daemon: ChildProcess): Promise<void> {
     if (text.includes('listening')) {
       // Nobody reads on: what is not taken would stop it in the end.
       output.resume();
-      return;
+      return /"url":"([^"]+)"/.exec(text)?.[1] ?? '';
     }
   }
   throw new Error(`the daemon ended before it listened; it said:\n${text}`);

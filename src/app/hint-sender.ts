@@ -29,6 +29,7 @@ const mostAsked = 100;
 export function createHintSender(options: { clock: Clock; send: (hints: Hints) => Promise<void> }): HintSender {
   const { clock } = options;
   const pending = new Set<HintKind>();
+  let isPumpDue = false;
   const asked = new Set<string>();
   const sentAt = new Map<HintKind, number>();
   let isSending = false;
@@ -69,7 +70,13 @@ export function createHintSender(options: { clock: Clock; send: (hints: Hints) =
       if (kind === 'requests') asked.add(node ?? everybody);
       if (pending.has(kind)) return;
       pending.add(kind);
-      pump();
+      if (isPumpDue) return;
+      isPumpDue = true;
+      // What one turn of the event loop tells is one notice.
+      queueMicrotask(() => {
+        isPumpDue = false;
+        pump();
+      });
     },
     stop() {
       isStopped = true;

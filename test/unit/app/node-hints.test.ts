@@ -76,19 +76,22 @@ describe('hints of a node', () => {
     expect(woken).toEqual([]);
   });
 
-  it('are not sent by a node that is alone, until another one says that it is there', () => {
+  it('are not sent by a node that is alone, until another one says that it is there', async () => {
     const { hints, sent, line } = create();
     hints.setPeers(0);
     hints.tell('work');
+    await Promise.resolve();
     expect(sent).toEqual([]);
     line().onHint(notice({ kinds: [] }));
     hints.tell('work');
+    await Promise.resolve();
     expect(sent.map((one) => JSON.parse(one))).toEqual([{ from: 'me', kinds: ['work'] }]);
   });
 
-  it('are sent while nobody knows who else there is', () => {
+  it('are sent while nobody knows who else there is', async () => {
     const { hints, sent } = create();
     hints.tell('work');
+    await Promise.resolve();
     expect(sent).toHaveLength(1);
   });
 
