@@ -31,6 +31,8 @@ export interface RunOnceOptions {
   actor?: string;
   /** Aborted: the run is cancelled, and what it came to is returned. */
   signal?: AbortSignal;
+  /** What is worth a word before the run begins. */
+  onNote?: (text: string) => void;
   /** How the run stands, several times a second; `lines` are those since the last call. */
   onUpdate?: (update: { run: RunDetail; steps: StepView[]; lines: LogLineView[] }) => void;
 }
@@ -80,7 +82,11 @@ export async function runOnce(options: RunOnceOptions): Promise<RunOnceResult> {
     const { control } = engine;
     const request = { inputs: options.inputs, dryRun: options.dryRun };
     const caller = { tenant, actor: options.actor ?? 'cli', origin: 'cli' } as const;
-    const run = { ...newRunOf(control, requirePipeline(control, tenant, options.pipeline), request, caller), queue };
+    const pipeline = requirePipeline(control, tenant, options.pipeline);
+    // There is no other node to leave it to.
+    const missing = (pipeline.runsOn ?? []).filter((label) => !settings.labels.includes(label));
+    if (missing.length > 0) options.onNote?.(`runs_on asks for ${missing.join(', ')}: not looked at, it runs here`);
+    const run = { ...newRunOf(control, pipeline, request, caller), queue, runsOn: [] };
     await enqueueRuns(db, [run]);
     await announceRuns(control, [run]);
     return await follow(engine, tenant, run.id, options);

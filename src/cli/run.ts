@@ -30,6 +30,7 @@ export async function run(context: CliContext, pipeline: string, options: RunOpt
       dryRun: options.dryRun ?? false,
       actor: actorOf(context),
       signal: cancelling.signal,
+      onNote: (text) => printNote(context, text),
       ...(options.tenant === undefined ? {} : { tenant: options.tenant }),
       ...(display === undefined ? {} : { onUpdate: display.update }),
     });

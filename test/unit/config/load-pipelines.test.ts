@@ -87,6 +87,7 @@ describe('pipelines from files', () => {
       tenant: 'acme',
       priority: 3,
       queue: 'reports',
+      runsOn: ['gpu', 'linux'],
       timeoutMs: 7_200_000,
       concurrency: { limit: 2, group: 'reports-and-more' },
       retry: { ...slowRetry, maxRetries: 1, on: ['transient', 'TimeoutError'] },
