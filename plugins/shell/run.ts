@@ -80,12 +80,12 @@ function argvOf(given: z.output<typeof input>): string[] {
 function environmentOf(ctx: StepContext, own: Record<string, string | number | boolean>): Record<string, string> {
   return {
     ...ctx.host.programEnv,
+    ...(ctx.traceparent === undefined ? {} : { TRACEPARENT: ctx.traceparent }),
     ...ctx.env,
     CRONWRIGHT_RUN_ID: ctx.runId,
     CRONWRIGHT_STEP: ctx.step,
     CRONWRIGHT_ATTEMPT: String(ctx.attempt),
     CRONWRIGHT_IDEMPOTENCY_KEY: ctx.idempotencyKey,
-    ...(ctx.traceparent === undefined ? {} : { TRACEPARENT: ctx.traceparent }),
     ...Object.fromEntries(Object.entries(own).map(([key, value]) => [key, String(value)])),
   };
 }

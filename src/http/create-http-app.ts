@@ -50,7 +50,7 @@ export function createHttpApp(options: HttpAppOptions): Hono<HttpEnv> {
 
   const mount: Mount = (method, path, handler) => {
     remember(table, method, path);
-    const answer: HttpHandler = async (c) => {
+    const answer = async (c: Context<HttpEnv>): Promise<Response> => {
       try {
         access.check({ method: c.req.method, path: c.req.path, headers: c.env.incoming.headers });
         return await handler(c);
@@ -61,7 +61,7 @@ export function createHttpApp(options: HttpAppOptions): Hono<HttpEnv> {
     const isTraced = path.startsWith('/api/v1/');
     app.on(method, path.replace(/\{(\w+)\}/g, ':$1'), (c) => {
       c.env.route = path;
-      return isTraced ? traceRequest(c.env.incoming, path, async () => answer(c)) : answer(c);
+      return isTraced ? traceRequest(c.env.incoming, path, () => answer(c)) : answer(c);
     });
   };
 

@@ -39,12 +39,14 @@ export async function executeRun(run: LiveRun, deps: ExecuteDeps): Promise<void>
         return tellLost(run, deps);
     }
   } finally {
-    // Nothing where the verbs have ended it: then it is a fault of the engine that ends it.
-    run.span.end('error');
+    // Where the verbs have ended it this does nothing.
+    run.span.end('error', engineFault);
     clearTimeout(watch);
     deps.logs.forget(run.claimed);
   }
 }
+
+const engineFault = { name: 'EngineFault', message: 'the worker could not carry the run out; it is taken up again' };
 
 /** Notes the claim and starts the run's clock; a request made while nobody held the run is obeyed first. */
 function beginRun(run: LiveRun, deps: ExecuteDeps): NodeJS.Timeout {

@@ -33,6 +33,19 @@ describe('shell.run', () => {
     expect(readFileSync(join(ran.workspaceDir, 'out.txt'), 'utf8')).toBe('$(id) `id` pipeline 7 run-1\n');
   });
 
+  it('passes the trace on, unless pipeline or step say another one', async () => {
+    const traceOf = async (given: object, env: Record<string, string>) => {
+      const ran = await run(
+        { argv: ['sh', '-c', 'printf %s "$TRACEPARENT"'], ...given },
+        { traceparent: '00-a-b-01', env },
+      );
+      return outputOf<{ stdout: string }>(ran).stdout;
+    };
+    expect(await traceOf({}, {})).toBe('00-a-b-01');
+    expect(await traceOf({}, { TRACEPARENT: 'of the pipeline' })).toBe('of the pipeline');
+    expect(await traceOf({ env: { TRACEPARENT: 'of the step' } }, { TRACEPARENT: 'no' })).toBe('of the step');
+  });
+
   it('gives nothing of the daemon to the program but what every program needs', async () => {
     const { stdout } = outputOf<{ stdout: string }>(await run({ argv: ['env'] }, { traceparent: '00-a-b-01' }));
     const names = stdout
