@@ -10,7 +10,10 @@ const address = line
   .min(3)
   .max(320)
   .regex(/@/, 'expected an address such as ops@example.com or "Ops <ops@example.com>"');
-const addresses = z.union([address, z.array(address).min(1).max(100)]);
+const addresses = z.union(
+  [address, z.array(address).min(1).max(100)],
+  'expected an address such as ops@example.com or "Ops <ops@example.com>", or a list of them',
+);
 
 const smtp = z
   .strictObject({

@@ -12,12 +12,9 @@ const ownHeaders: ReadonlySet<string> = new Set([
 /** Characters of an answer that an error tells. */
 const excerptCharacters = 500;
 
-const secret = z
-  .string()
-  .regex(
-    /^(whsec_)?(?=(?:.{4})+$)[A-Za-z0-9+/]{32,}={0,2}$/,
-    'expected whsec_ and at least 24 bytes in base64; keep it as a secret (secrets.NAME)',
-  );
+const keyRule =
+  'expected whsec_ and at least 24 bytes in base64, or a list of such keys; keep them as secrets (secrets.NAME)';
+const secret = z.string().regex(/^(whsec_)?(?=(?:.{4})+$)[A-Za-z0-9+/]{32,}={0,2}$/);
 const header = z
   .string()
   .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'expected the name of a header')
@@ -26,7 +23,7 @@ const header = z
 const input = z.strictObject({
   url: z.url({ protocol: /^https?$/, error: 'expected an http or https URL' }),
   secret: z
-    .union([secret, z.array(secret).min(1).max(5)])
+    .union([secret, z.array(secret).min(1).max(5)], keyRule)
     .describe('Signs the message. Several while a secret is changed: each makes a signature.'),
   type: z
     .string()
