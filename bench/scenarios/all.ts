@@ -5,6 +5,7 @@ import { claimCost } from './claim-cost.ts';
 import { enqueue } from './enqueue.ts';
 import { enqueueHttp } from './enqueue-http.ts';
 import { latency } from './latency.ts';
+import { live } from './live.ts';
 import { schedules } from './schedules.ts';
 import { startUp } from './start-up.ts';
 import { throughput } from './throughput.ts';
@@ -17,5 +18,6 @@ export const scenarios: readonly Scenario[] = [
   latency,
   claimCost,
   schedules,
+  live,
   startUp,
 ];

@@ -1,0 +1,163 @@
+// A process of its own that listens to the live stream over many sockets, and notes when each event came to each of them.
+import { connect, type Socket } from 'node:net';
+
+/** What the parent asks for, as JSON in the first argument. */
+export interface ListenerOrder {
+  url: string;
+  sse: number;
+  websocket: number;
+}
+
+/** Messages of the parent: the instants at which events were emitted, by `run_id/seq`, in monotonic milliseconds. */
+export interface EmittedEvents {
+  emitted: [key: string, atMs: number][];
+}
+
+/** Messages to the parent: all are connected, or what was measured. */
+export type ListenerReport =
+  | { kind: 'connected'; seconds: number }
+  | {
+      kind: 'heard';
+      /** Milliseconds from emit to receipt, of all clients: p50, p99, p999 and the longest. */
+      quantiles: number[];
+      sse: number[];
+      websocket: number[];
+      /** Receipts, and how many there had to be. */
+      received: number;
+      expected: number;
+      dropped: number;
+    };
+
+const order = JSON.parse(process.argv[2] ?? '{}') as ListenerOrder;
+const { hostname, port } = new URL(order.url);
+const total = order.sse + order.websocket;
+const openAtOnce = 100;
+
+const indexOfKey = new Map<string, number>();
+let receipts = 0;
+let eventOf = new Uint32Array(1_048_576);
+let clientOf = new Uint16Array(1_048_576);
+let receivedAt = new Float64Array(1_048_576);
+let dropped = 0;
+let isOver = false;
+
+/** The same clock in all processes of the machine. */
+function nowMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
+function note(client: number, key: string, at: number): void {
+  let index = indexOfKey.get(key);
+  if (index === undefined) {
+    index = indexOfKey.size;
+    indexOfKey.set(key, index);
+  }
+  if (receipts === eventOf.length) grow();
+  eventOf[receipts] = index;
+  clientOf[receipts] = client;
+  receivedAt[receipts] = at;
+  receipts += 1;
+}
+
+function grow(): void {
+  const size = receipts * 2;
+  const [events, clients, times] = [new Uint32Array(size), new Uint16Array(size), new Float64Array(size)];
+  events.set(eventOf);
+  clients.set(clientOf);
+  times.set(receivedAt);
+  [eventOf, clientOf, receivedAt] = [events, clients, times];
+}
+
+const mark = '"run_id":"';
+const idLength = 36;
+/** `","seq":` and at most ten digits. */
+const afterMark = idLength + 18;
+
+/** Finds the events in what came: parsing all of it two hundred thousand times a second would be this process's own delay. */
+function listen(socket: Socket, client: number): void {
+  let rest = '';
+  socket.on('data', (chunk) => {
+    const at = nowMs();
+    const text = rest + chunk.latin1Slice();
+    let from = text.indexOf(mark);
+    let done = 0;
+    for (; from >= 0 && from + mark.length + afterMark <= text.length; from = text.indexOf(mark, done)) {
+      const start = from + mark.length;
+      const seqFrom = start + idLength + 8;
+      note(
+        client,
+        `${text.slice(start, start + idLength)}/${Number.parseInt(text.slice(seqFrom, seqFrom + 10), 10)}`,
+        at,
+      );
+      done = seqFrom;
+    }
+    // The beginning of an event may be all that has come of it.
+    rest = text.slice(Math.max(done, from >= 0 ? from : text.length - mark.length));
+  });
+}
+
+function open(client: number): Promise<Socket> {
+  const isSse = client < order.sse;
+  const upgrade = [
+    'Connection: Upgrade',
+    'Upgrade: websocket',
+    'Sec-WebSocket-Version: 13',
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+  ];
+  const head = [`GET ${isSse ? '/events' : '/ws'} HTTP/1.1`, `Host: ${hostname}`, ...(isSse ? [] : upgrade), '', ''];
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(port), hostname);
+    socket.on('error', reject);
+    socket.on('close', () => {
+      if (!isOver) dropped += 1;
+    });
+    socket.once('data', (first) => {
+      const line = first.latin1Slice(0, 12);
+      if (line !== (isSse ? 'HTTP/1.1 200' : 'HTTP/1.1 101')) return reject(new Error(`answered with ${line}`));
+      listen(socket, client);
+      resolve(socket);
+    });
+    socket.write(head.join('\r\n'));
+  });
+}
+
+function quantilesOf(emitted: Map<number, number>, fits: (client: number) => boolean): number[] {
+  const delays: number[] = [];
+  for (let i = 0; i < receipts; i += 1) {
+    const from = emitted.get(eventOf[i] as number);
+    if (from !== undefined && fits(clientOf[i] as number)) delays.push((receivedAt[i] as number) - from);
+  }
+  const sorted = Float64Array.from(delays).sort();
+  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+  return [at(0.5), at(0.99), at(0.999), sorted.at(-1) ?? Number.NaN];
+}
+
+function report(message: ListenerReport): void {
+  process.send?.(message);
+}
+
+const sockets: Socket[] = [];
+const from = performance.now();
+for (let client = 0; client < total; client += openAtOnce) {
+  const some = Array.from({ length: Math.min(openAtOnce, total - client) }, (_, i) => open(client + i));
+  sockets.push(...(await Promise.all(some)));
+}
+report({ kind: 'connected', seconds: (performance.now() - from) / 1_000 });
+
+process.on('message', (message: EmittedEvents) => {
+  isOver = true;
+  const emitted = new Map(message.emitted.map(([key, at]) => [indexOfKey.get(key) ?? -1, at]));
+  let received = 0;
+  for (let i = 0; i < receipts; i += 1) if (emitted.has(eventOf[i] as number)) received += 1;
+  report({
+    kind: 'heard',
+    quantiles: quantilesOf(emitted, () => true),
+    sse: quantilesOf(emitted, (client) => client < order.sse),
+    websocket: quantilesOf(emitted, (client) => client >= order.sse),
+    received,
+    expected: message.emitted.length * total,
+    dropped,
+  });
+  for (const socket of sockets) socket.destroy();
+  process.disconnect();
+});
