@@ -1,40 +1,15 @@
 // How long ready runs have waited, by queue, on every database.
 import { uuidv7 } from 'uuidv7';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { NewRun } from '../../src/domain/new-run.ts';
 import { claimRuns } from '../../src/queue/claim-runs.ts';
 import { enqueueRuns } from '../../src/queue/enqueue-runs.ts';
 import { wakeRuns } from '../../src/queue/wake-runs.ts';
 import { oldestWaits } from '../../src/reads/oldest-waits.ts';
 import { createTestDatabase, databaseVariants, type TestDatabase } from '../support/database.ts';
+import { newRunOf } from '../support/new-run.ts';
 
 const noon = new Date('2026-03-01T12:00:00Z');
 const noonPlus = (seconds: number) => new Date(noon.getTime() + seconds * 1_000);
-
-function newRun(queue: string, overrides: Partial<NewRun> = {}): NewRun {
-  return {
-    id: uuidv7(),
-    tenant: 'default',
-    pipeline: 'build',
-    pipelineVersion: 'v1',
-    schedule: null,
-    nominalAt: null,
-    nominalCount: 1,
-    late: false,
-    origin: 'api',
-    priority: 5,
-    queue,
-    weight: 'light',
-    inputs: null,
-    dryRun: false,
-    actor: null,
-    parentId: null,
-    traceparent: null,
-    runAt: null,
-    limits: [],
-    ...overrides,
-  };
-}
 
 describe.each(databaseVariants)('the oldest wait on $name', ({ kind, isolation }) => {
   let database: TestDatabase;
@@ -47,12 +22,12 @@ describe.each(databaseVariants)('the oldest wait on $name', ({ kind, isolation }
   it('is that of runs that could start and never did, counted from when they could', async () => {
     const { db } = database;
     expect(await oldestWaits(db, noon)).toEqual([]);
-    await enqueueRuns(db, [newRun('claimed'), newRun('plain')], noon);
-    await enqueueRuns(db, [newRun('plain', { priority: 1 })], noonPlus(40));
-    await enqueueRuns(db, [newRun('blocked', { limits: ['pipeline:build'] })], noon);
-    await enqueueRuns(db, [newRun('delayed', { runAt: noonPlus(60) })], noon);
+    await enqueueRuns(db, [newRunOf('claimed'), newRunOf('plain')], noon);
+    await enqueueRuns(db, [newRunOf('plain', { priority: 1 })], noonPlus(40));
+    await enqueueRuns(db, [newRunOf('blocked', { limits: ['pipeline:build'] })], noon);
+    await enqueueRuns(db, [newRunOf('delayed', { runAt: noonPlus(60) })], noon);
     const node = uuidv7();
-    await claimRuns(db, { queues: ['claimed'], weight: 'light', limit: 9, node, leaseMs: 30_000, now: noonPlus(1) });
+    await claimRuns(db, { routes: ['claimed'], weight: 'light', limit: 9, node, leaseMs: 30_000, now: noonPlus(1) });
     expect(await oldestWaits(db, noonPlus(50))).toEqual([{ queue: 'plain', waitMs: 50_000 }]);
 
     await wakeRuns(db, { limit: 9, node, now: noonPlus(61) });

@@ -33,7 +33,9 @@ async function checkFiles(): Promise<void> {
   const promtool = async (...args: string[]) => last(await run('promtool', args));
   await list.check('promtool check config', () => promtool('check', 'config', 'prometheus/prometheus.yaml'));
   await list.check('promtool check rules', () => promtool('check', 'rules', 'prometheus/rules.yaml'));
-  await list.check('promtool test rules', () => promtool('test', 'rules', 'prometheus/rules.test.yaml'));
+  await list.check('promtool test rules', () =>
+    promtool('test', 'rules', 'prometheus/rules.test.yaml', 'prometheus/rules-days.test.yaml'),
+  );
   if (!hasCompose()) {
     list.skip(
       'docker compose config',

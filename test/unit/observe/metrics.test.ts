@@ -277,6 +277,9 @@ describe('what the sampler says', () => {
     const series = await lines('cronwright_schedule_next');
     expect(series).toHaveLength(201);
     expect(series.at(-1)).toContain('{tenant="_other",schedule="_other"} 298');
+    const missed = await lines('cronwright_schedule_missed_total{');
+    expect(missed).toHaveLength(201);
+    expect(missed.at(-1)).toContain('{tenant="_other",schedule="_other"} 0');
   });
 });
 
