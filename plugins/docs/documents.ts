@@ -13,11 +13,11 @@ export interface Written {
 }
 
 /** Folder of the documents, as an absolute path; one that is not a folder below the workspace is a fatal `PathNotAllowed`. */
-export function documentTree(workspace: string, out: string): string {
+export function documentTree(workspace: string, out: string, input = 'out'): string {
   const absolute = resolve(workspace, out);
   const inside = relative(workspace, absolute);
   if (inside === '' || inside.startsWith('..') || isAbsolute(inside)) {
-    throw new StepError('fatal', `out '${out}' must be a folder below the workspace, such as 'docs'`, {
+    throw new StepError('fatal', `${input} '${out}' must be a folder below the workspace, such as 'docs'`, {
       name: 'PathNotAllowed',
     });
   }

@@ -1,4 +1,5 @@
 // Writes text into Markdown so that it is shown as it was meant: prose of comments, code, tables, headings with known anchors.
+import GithubSlugger from 'github-slugger';
 
 /**
  * Prose of a comment as Markdown blocks. Code spans, fenced code, lists and web addresses keep their meaning;
@@ -51,16 +52,8 @@ export function address(path: string): string {
 
 /** Gives headings the anchors that GitHub, GitLab and most viewers give them; call it in the order of the page. */
 export function createAnchors(): (heading: string) => string {
-  const used = new Map<string, number>();
-  return (heading) => {
-    const anchor = heading
-      .toLowerCase()
-      .replace(/[^\p{L}\p{N}\p{M}_ -]/gu, '')
-      .replaceAll(' ', '-');
-    const count = used.get(anchor) ?? 0;
-    used.set(anchor, count + 1);
-    return count === 0 ? anchor : `${anchor}-${count}`;
-  };
+  const slugger = new GithubSlugger();
+  return (heading) => slugger.slug(heading);
 }
 
 /** The first sentence of a comment, as plain text in one line; of a comment that starts with code, nothing. */

@@ -80,6 +80,7 @@ async function documentOnce(source: string): Promise<boolean> {
   const { modules, note } = await runStep<{ modules: object[]; note: string | null }>('code.analyze', context, {});
   await Promise.all(modules.map((module) => runStep('docs.generate', context, { module })));
   await runStep('docs.index', context, { modules, note, title: fetched.remote_name });
+  expect(await runStep('docs.validate', context, { modules, min_coverage: 100 })).toMatchObject({ ok: true });
   const trailers = { 'Documented-Commit': fetched.commit };
   await runStep('git.commit', context, { ...target, from: 'docs', orphan: true, message: 'Document it', trailers });
   await runStep('git.push', context, { ...target, create_bare: true });
