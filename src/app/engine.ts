@@ -128,6 +128,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       config: () => nodeWatch.wake(),
     },
   });
+  // Last of all: what the end of this node leaves to others is told too.
+  cleanUps.add('hints', () => hints.stop());
   /** Something may be claimable, here or elsewhere; it has a history. */
   function offerWork(): void {
     pool.wake();
@@ -171,7 +173,11 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       throw error;
     });
   }
-  cleanUps.add('node', () => (options.schedules ? leaveNode(db, { id: node.id, home }) : forgetNode(db, node.id)));
+  cleanUps.add('node', async () => {
+    if (!options.schedules) return forgetNode(db, node.id);
+    await leaveNode(db, { id: node.id, home });
+    hints.tell('work');
+  });
 
   const secrets = createSecrets(settings.secrets, options.env);
   const connections = createConnections({ self: db, configured: settings.connections, env: options.env });
@@ -394,7 +400,10 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   // Whoever waits for a time is somebody's timer from now on.
   cleanUps.add(
     'timers of released runs',
-    events.on('run.released', () => timers.wake()),
+    events.on('run.released', ({ state }) => {
+      timers.wake();
+      if (state === 'pending') hints.tell('work');
+    }),
   );
   const loseFiles = events.on('run.lease_lost', ({ runId }) => withFiles.delete(runId));
   cleanUps.add('workspaces', () => {
@@ -421,7 +430,6 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       cleanUps.add('node-watch', () => nodeWatch.stop());
     }
     hints.start();
-    cleanUps.add('hints', () => hints.stop());
   }
   isRunning = true;
   events.emit('node.started', { node: node.id });

@@ -41,6 +41,14 @@ const copySteps = statement(
   on conflict do nothing`,
 );
 
+// Where the newest files of the old run are: what other nodes have of them is not what its checkpoints speak of.
+const noteHome = statement(
+  'note_home_of_files',
+  `update cronwright.queue q set home = n.home
+  from cronwright.runs r join cronwright.nodes n on n.id = r.node
+  where q.run_id = $2 and r.id = $1`,
+);
+
 interface SourceRow {
   pipeline_version: string;
   schedule: string | null;
@@ -76,6 +84,7 @@ export async function retryRun(starter: RunStarter, id: string, caller: Caller):
     const continued = pipeline.steps.map((step) => step.id).filter((step) => !kept.includes(step));
     await enqueueRuns(tx, [run]);
     await tx.query(copySteps, [id, run.id, kept, continued]);
+    await tx.query(noteHome, [id, run.id]);
     return { run, kept };
   });
   await announceRuns(context, [run]);

@@ -15,6 +15,7 @@ export const pipelineView = z
     schedules: z.array(z.string()),
     priority: z.int(),
     queue: z.string(),
+    runs_on: z.array(z.string()).describe('labels that a node has to have'),
     timeout_ms: z.int(),
     concurrency: z.object({ limit: z.int(), group: z.string().optional() }).nullable(),
     steps: z.array(
@@ -92,6 +93,7 @@ function toView(pipeline: Pipeline, newest: NewestRow | undefined): PipelineView
     schedules: pipeline.schedules.map((schedule) => schedule.id),
     priority: pipeline.priority,
     queue: pipeline.queue,
+    runs_on: [...(pipeline.runsOn ?? [])],
     timeout_ms: pipeline.timeoutMs,
     concurrency: pipeline.concurrency ?? null,
     steps: [...pipeline.steps, ...pipeline.onFailure, ...pipeline.finally].map((step) => ({

@@ -110,7 +110,9 @@ export function workspacePath(dataDir: string, runId: string): string {
 
 /** A run that goes on from another's checkpoints begins with a copy of that run's files. */
 function makeWorkspace(options: AttemptHostOptions, attempt: Attempt, directory: string): void {
-  const parentId = options.run(attempt.runId)?.record.parentId;
+  const run = options.run(attempt.runId);
+  // What is rebuilt begins empty: its files elsewhere were newer than these.
+  const parentId = run?.rebuiltFrom === undefined ? run?.record.parentId : undefined;
   const parent = parentId ? workspacePath(options.host.dataDir, parentId) : undefined;
   mkdirSync(join(options.host.dataDir, 'workspaces'), { recursive: true });
   if (parent && existsSync(parent)) cpSync(parent, directory, { recursive: true, verbatimSymlinks: true });

@@ -1,6 +1,11 @@
 // Several nodes on one PostgreSQL: labels, files and plugins decide who carries a run out, and no run waits for a dead node.
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { retryRun } from '../../src/control/retry-run.ts';
+import { createRunStarter } from '../../src/control/start-run.ts';
 import type { Database } from '../../src/db/database.ts';
 import { createPostgres } from '../../src/db/postgres.ts';
 import type { Pipeline } from '../../src/domain/pipeline.ts';
@@ -14,6 +19,7 @@ import {
   createScript,
   type EngineWorld,
   eventually,
+  fatal,
   gate,
   type Script,
   startEngineWorld,
@@ -39,6 +45,18 @@ const pipelines: Pipeline[] = [
   pipeline('plain', [testStep('a', [], { uses: 'test.do' })]),
   pipeline('labelled', [testStep('a', [], { uses: 'test.do' })], { runsOn: ['gpu', 'linux'] }),
   pipeline('files', [write, stop, read], { retry: again(100) }),
+  pipeline('once', [write, stop, read]),
+  pipeline(
+    'chain',
+    [
+      write,
+      stop,
+      testStep('more', ['stop'], { uses: 'file.write', with: { path: 'more.txt', content: 'second' } }),
+      testStep('later', ['more'], { uses: 'test.do', retry: never }),
+      testStep('read', ['later'], { uses: 'file.read', with: { path: 'more.txt' } }),
+    ],
+    { retry: again(1_500) },
+  ),
   pipeline('files-later', [write, stop, read], { retry: again(1_500) }),
   pipeline('heavy', [shell, stop, read], { retry: again(100) }),
   pipeline('blocker', [testStep('wait', [], { uses: 'test.do' }), shell], { runsOn: ['gpu'] }),
@@ -169,6 +187,25 @@ describe('several nodes on one PostgreSQL', () => {
     expect((await stepsOf(id)).read?.output).toMatchObject({ content: `for ${id}` });
   });
 
+  it('makes again all that was made on the dead node, however often it has to stop on the way', async () => {
+    const first = await start();
+    first.script.failures.set('later', [transient()]);
+    const id = await first.world.start('chain');
+    await first.world.reached(id, ['retrying']);
+    const dataDir = mkdtempSync(join(tmpdir(), 'cronwright-routes-'));
+    const second = await start({ dataDir });
+    const hold = gate(second.script, 'stop');
+    await first.kill();
+    await hold.entered;
+    await second.world.stop();
+    const third = await start({ dataDir });
+    const run = await third.world.reached(id);
+    rmSync(dataDir, { recursive: true });
+    expect([run.state, run.error]).toEqual(['completed', null]);
+    expect(third.script.attempts).toEqual(['stop', 'later']);
+    expect((await stepsOf(id)).read?.output).toMatchObject({ content: 'second' });
+  });
+
   it('does not take files for the newest that another node went on from', async () => {
     const first = await start();
     first.script.failures.set('stop', [transient()]);
@@ -192,6 +229,27 @@ describe('several nodes on one PostgreSQL', () => {
     const second = await start({ dataDir });
     expect((await second.world.reached(id)).state).toBe('completed');
     expect(await eventsOf(id)).not.toContain('run.reopened');
+  });
+
+  it('does not retry a run with files that were not the newest', async () => {
+    const first = await start();
+    const second = await start();
+    first.script.failures.set('stop', [fatal()]);
+    second.script.failures.set('stop', [fatal()]);
+    const failed = await first.world.reached(await first.world.start('once'));
+    expect(failed.state).toBe('failed');
+    const [holder, other] = first.claimed.includes(failed.id) ? [first, second] : [second, first];
+    // The other has files of it, too, from before; and it takes the retry, for the holder is away.
+    const stale = workspacePath(other.world.settings.dataDir, failed.id);
+    await mkdir(stale, { recursive: true });
+    await writeFile(join(stale, 'note.txt'), 'stale');
+    await holder.world.stop();
+    for (const { script } of [first, second]) script.failures.clear();
+    const starter = createRunStarter(other.world.engine.control);
+    const retried = await retryRun(starter, failed.id, { tenant: 'default', actor: 'ada', origin: 'retry' });
+    expect((await other.world.reached(retried.id)).state).toBe('completed');
+    expect(await eventsOf(retried.id)).toContain('run.reopened');
+    expect((await stepsOf(retried.id)).read?.output).toMatchObject({ content: `for ${retried.id}` });
   });
 
   it('does not let a run wait without end for a node that has its files and is busy', async () => {
