@@ -42,7 +42,9 @@ describe('the core set', () => {
         'dead_letters',
         'http_request_duration_seconds',
         'leases_lost_total',
+        'notifications_total',
         'occurrences_total',
+        'outbox_depth',
         'pipeline_last_run_end_timestamp_seconds',
         'queue_depth',
         'queue_oldest_wait_seconds',
@@ -239,6 +241,22 @@ describe('what the sampler says', () => {
     metrics.setOldestWaits([{ queue: 'default', waitMs: 0 }]);
     expect(await value('cronwright_queue_oldest_wait_seconds{queue="default"}')).toBe(0);
     expect(await value('cronwright_queue_oldest_wait_seconds{queue="slow"}')).toBe(0);
+  });
+
+  it('counts attempts from the outbox by how they ended, and shows what is not delivered', async () => {
+    const { events, metrics, value } = setUp();
+    const call = { id: 'i', tenant: 't', pipeline: 'p', step: 's', stepType: 'notify.email', attempts: 1 };
+    events.emit('notification.retried', { ...call, delayMs: 5_000, error: 'E' });
+    events.emit('notification.delivered', { ...call, durationMs: 5 });
+    events.emit('notification.delivered', { ...call, durationMs: 5 });
+    events.emit('notification.failed', { ...call, error: 'E' });
+    const series = (result: string) => `cronwright_notifications_total{step_type="notify.email",result="${result}"}`;
+    expect([await value(series('retry')), await value(series('success')), await value(series('failure'))]).toEqual([
+      1, 2, 1,
+    ]);
+    metrics.setOutboxDepth({ pending: 4, failed: 2 });
+    expect(await value('cronwright_outbox_depth{state="pending"}')).toBe(4);
+    expect(await value('cronwright_outbox_depth{state="failed"}')).toBe(2);
   });
 
   it('counts dead letters', async () => {
