@@ -40,8 +40,10 @@ export function createMetricsSampler(options: { db: Database; metrics: Metrics; 
   const { db, metrics, events } = options;
 
   async function sample(): Promise<void> {
-    metrics.setQueueDepth([...noRuns, ...(await db.query<QueueDepthRow>(depth)).rows]);
-    metrics.setOldestWaits([{ queue: pipelineDefaults.queue.value, waitMs: 0 }, ...(await oldestWaits(db))]);
+    const { rows: depths } = await db.query<QueueDepthRow>(depth);
+    metrics.setQueueDepth([...noRuns, ...depths]);
+    const queues = depths.filter(({ state }) => state === 'pending').map(({ queue }) => queue);
+    metrics.setOldestWaits([{ queue: pipelineDefaults.queue.value, waitMs: 0 }, ...(await oldestWaits(db, queues))]);
     metrics.setDeadLetters((await db.query<{ count: number }>(deadLetters)).rows[0]?.count ?? 0);
     for (const row of (await db.query<{ pending: number; failed: number }>(outbox)).rows) metrics.setOutboxDepth(row);
     const fires = await db.query<{ tenant: string; schedule: string; next_at: number | null }>(nextFires);

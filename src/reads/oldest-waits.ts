@@ -6,9 +6,7 @@ import { type Queryable, statement } from '../db/database.ts';
 const oldest = statement(
   'oldest_waits',
   `select s.queue, (extract(epoch from coalesce($1::timestamptz, now()) - min(o.due_at)) * 1000)::float8 as wait_ms
-  from (
-    select distinct queue from cronwright.queue where state = 'pending' and blocked_on is null
-  ) s
+  from unnest($2::text[]) as s(queue)
   cross join lateral (
     select greatest(q.enqueued_at, coalesce(r.run_at, q.enqueued_at)) as due_at
     from (
@@ -27,8 +25,13 @@ export interface OldestWait {
   waitMs: number;
 }
 
-/** One row for each queue in which such a run stands. */
-export async function oldestWaits(db: Queryable, now: Date | null = null): Promise<OldestWait[]> {
-  const { rows } = await db.query<{ queue: string; wait_ms: number }>(oldest, [now]);
+/** One row for each of `queues` in which such a run stands. */
+export async function oldestWaits(
+  db: Queryable,
+  queues: readonly string[],
+  now: Date | null = null,
+): Promise<OldestWait[]> {
+  if (queues.length === 0) return [];
+  const { rows } = await db.query<{ queue: string; wait_ms: number }>(oldest, [now, queues]);
   return rows.map((row) => ({ queue: row.queue, waitMs: Math.max(0, row.wait_ms) }));
 }

@@ -21,17 +21,18 @@ describe.each(databaseVariants)('the oldest wait on $name', ({ kind, isolation }
 
   it('is that of runs that could start and never did, counted from when they could', async () => {
     const { db } = database;
-    expect(await oldestWaits(db, noon)).toEqual([]);
+    const queues = ['claimed', 'plain', 'blocked', 'delayed', 'none'];
+    expect(await oldestWaits(db, queues, noon)).toEqual([]);
     await enqueueRuns(db, [newRunOf('claimed'), newRunOf('plain')], noon);
     await enqueueRuns(db, [newRunOf('plain', { priority: 1 })], noonPlus(40));
     await enqueueRuns(db, [newRunOf('blocked', { limits: ['pipeline:build'] })], noon);
     await enqueueRuns(db, [newRunOf('delayed', { runAt: noonPlus(60) })], noon);
     const node = uuidv7();
     await claimRuns(db, { routes: ['claimed'], weight: 'light', limit: 9, node, leaseMs: 30_000, now: noonPlus(1) });
-    expect(await oldestWaits(db, noonPlus(50))).toEqual([{ queue: 'plain', waitMs: 50_000 }]);
+    expect(await oldestWaits(db, queues, noonPlus(50))).toEqual([{ queue: 'plain', waitMs: 50_000 }]);
 
     await wakeRuns(db, { limit: 9, node, now: noonPlus(61) });
-    const waits = (await oldestWaits(db, noonPlus(70))).sort((a, b) => (a.queue < b.queue ? -1 : 1));
+    const waits = (await oldestWaits(db, queues, noonPlus(70))).sort((a, b) => (a.queue < b.queue ? -1 : 1));
     expect(waits).toEqual([
       { queue: 'delayed', waitMs: 10_000 },
       { queue: 'plain', waitMs: 70_000 },
