@@ -26,6 +26,8 @@ export type ListenerReport =
       received: number;
       expected: number;
       dropped: number;
+      /** Processor time of the listeners since they were connected, as a share of a core. */
+      cpuShare: number;
     };
 
 const order = JSON.parse(process.argv[2] ?? '{}') as ListenerOrder;
@@ -68,6 +70,9 @@ function grow(): void {
   [eventOf, clientOf, receivedAt] = [events, clients, times];
 }
 
+/** Frames of a WebSocket; no event has the first one's bytes. */
+const ping = '\x89\x00';
+const pong = Buffer.from([0x8a, 0x80, 0, 0, 0, 0]);
 const mark = '"run_id":"';
 const idLength = 36;
 /** `","seq":` and at most ten digits. */
@@ -79,6 +84,7 @@ function listen(socket: Socket, client: number): void {
   socket.on('data', (chunk) => {
     const at = nowMs();
     const text = rest + chunk.latin1Slice();
+    if (text.includes(ping)) socket.write(pong);
     let from = text.indexOf(mark);
     let done = 0;
     for (; from >= 0 && from + mark.length + afterMark <= text.length; from = text.indexOf(mark, done)) {
@@ -144,8 +150,11 @@ for (let client = 0; client < total; client += openAtOnce) {
 }
 report({ kind: 'connected', seconds: (performance.now() - from) / 1_000 });
 
+const listeningFrom = performance.now();
+const usedBefore = process.cpuUsage();
 process.on('message', (message: EmittedEvents) => {
   isOver = true;
+  const used = process.cpuUsage(usedBefore);
   const emitted = new Map(message.emitted.map(([key, at]) => [indexOfKey.get(key) ?? -1, at]));
   let received = 0;
   for (let i = 0; i < receipts; i += 1) if (emitted.has(eventOf[i] as number)) received += 1;
@@ -157,6 +166,7 @@ process.on('message', (message: EmittedEvents) => {
     received,
     expected: message.emitted.length * total,
     dropped,
+    cpuShare: (used.user + used.system) / 1_000 / (performance.now() - listeningFrom),
   });
   for (const socket of sockets) socket.destroy();
   process.disconnect();

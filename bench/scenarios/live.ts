@@ -212,6 +212,11 @@ function figuresOf(rounds: readonly Round[], each: number): Figure[] {
     ),
     figure(
       `${who}: a core's share`,
+      figure(
+        `${who}: the listeners' share of a core`,
+        '%',
+        all((round) => round.heard.cpuShare * 100),
+      ),
       '%',
       all((round) => round.cpuShare * 100),
     ),

@@ -1,4 +1,5 @@
 // The live stream over HTTP, from real engines on one PostgreSQL, heard by clients that are not ours.
+import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -16,7 +17,6 @@ import {
   gate,
   type Script,
   startEngineWorld,
-  transient,
 } from '../support/engine-world.ts';
 import { testPipeline, testStep } from '../support/http-world.ts';
 import { type LiveClient, openSocket, readEvents } from '../support/live-clients.ts';
@@ -335,6 +335,7 @@ describe('the live stream', () => {
         a.world.events.emit('schedule.broken', { schedule: 'a.b', tenant: 'default', error: backlog });
         await new Promise((resolve) => setTimeout(resolve, 30));
       }
+      const closed = once(sse, 'close');
       ws.ws.resume();
       let text = '';
       sse.on('data', (chunk) => {
@@ -342,7 +343,7 @@ describe('the live stream', () => {
       });
       sse.resume();
       expect(await ws.closed).toEqual([4408, 'too slow']);
-      await new Promise((resolve) => sse.once('close', resolve));
+      await closed;
       expect(text).toContain('event: dropped\ndata: {"code":"too_slow"}');
       await tight.stop();
     });

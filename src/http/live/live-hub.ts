@@ -60,7 +60,7 @@ const historyDefault = 7_776_000_000;
 /** A flush to many takes time: others get their turn after so many clients. */
 const clientsAtOnce = 250;
 /** The longest that events wait for each other, so that many clients cost one write each for several events. */
-const longestGapMs = 20;
+const longestGapMs = 10;
 /** How long a client that was sent the past is looked after by itself, because what it has been sent may be told again. */
 const settleMs = 2 * rereadMs;
 const maxPending = 10_000;
@@ -143,8 +143,8 @@ export function createLiveHub(options: LiveHubOptions): LiveHub {
     void deliver(deliveries).then(() => {
       isFlushing = false;
       const tookMs = clock.monotonic() - from;
-      // Half of the time is for the rest of the daemon; what comes meanwhile goes out together.
-      notBefore = clock.monotonic() + Math.min(tookMs, longestGapMs);
+      // A third of the time is for the rest of the daemon; what comes meanwhile goes out together.
+      notBefore = clock.monotonic() + Math.min(tookMs / 2, longestGapMs);
       if (batch.length > 0) events.emit('live.published', { count: batch.length });
       if (pending.length > 0) schedule();
     });
