@@ -17,8 +17,8 @@ export interface Hints {
 export interface HintSender {
   /** `node`: for `requests`, who is asked; absent: everybody. */
   tell(kind: HintKind, node?: string): void;
-  /** Drops what has not gone out. */
-  stop(): void;
+  /** Sends at once what has not gone out, and nothing after it. */
+  stop(): Promise<void>;
 }
 
 /** Shortest time between two hints of a kind, in milliseconds. */
@@ -68,7 +68,7 @@ export function createHintSender(options: { clock: Clock; send: (hints: Hints) =
   return {
     tell(kind, node) {
       if (kind === 'requests') asked.add(node ?? everybody);
-      if (pending.has(kind)) return;
+      if (pending.has(kind) || isStopped) return;
       pending.add(kind);
       if (isPumpDue) return;
       isPumpDue = true;
@@ -78,10 +78,10 @@ export function createHintSender(options: { clock: Clock; send: (hints: Hints) =
         pump();
       });
     },
-    stop() {
+    async stop() {
       isStopped = true;
       clearTimeout(timer);
-      pending.clear();
+      if (pending.size > 0) await send([...pending], clock.monotonic());
     },
   };
 }

@@ -93,7 +93,7 @@ export function createNodeHints(options: NodeHintsOptions): NodeHints {
     },
     async stop() {
       isUp = false;
-      sender.stop();
+      await sender.stop();
       await listening?.close();
     },
   };

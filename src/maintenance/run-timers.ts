@@ -36,9 +36,9 @@ export function createRunTimers(options: RunTimersOptions): RunTimers {
   async function wakeDue(): Promise<number> {
     const nextMs = await nextTimerMs(db);
     if (nextMs === undefined) return options.longestMs;
-    if (nextMs > 0) return nextMs;
+    if (nextMs > 0) return Math.min(nextMs, options.longestMs);
     await wakeAllDue();
-    return Math.max((await nextTimerMs(db)) ?? options.longestMs, takenMs);
+    return Math.min(Math.max((await nextTimerMs(db)) ?? options.longestMs, takenMs), options.longestMs);
   }
 
   async function wakeAllDue(): Promise<void> {
@@ -68,10 +68,12 @@ export function createRunTimers(options: RunTimersOptions): RunTimers {
     async loop(signal) {
       let sweepAt = clock.monotonic();
       while (!signal.aborted) {
-        const timerAt = clock.monotonic() + (await wakeDue());
-        if (clock.monotonic() >= sweepAt) sweepAt = clock.monotonic() + (await sweep());
-        const waitMs = Math.min(timerAt, sweepAt) - clock.monotonic();
-        const isWoken = await added.wait(Math.max(1, Math.ceil(Math.min(waitMs, options.longestMs))), signal);
+        // Both count from here, so that what is idle wakes once for both.
+        const from = clock.monotonic();
+        const timerAt = from + (await wakeDue());
+        if (from >= sweepAt) sweepAt = from + (await sweep());
+        const waitMs = Math.max(1, Math.ceil(Math.min(timerAt, sweepAt) - clock.monotonic()));
+        const isWoken = await added.wait(waitMs, signal);
         if (isWoken) sweepAt = Math.min(sweepAt, clock.monotonic() + options.everyMs);
       }
     },

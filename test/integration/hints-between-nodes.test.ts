@@ -179,6 +179,23 @@ describe('two nodes', () => {
     await listening?.close();
   });
 
+  it('a node that stops leaves its runs to the other at once', async () => {
+    const timing = { pollMs: 5_000 };
+    asker = await startEngineWorld({ db: test.db, script, pipelines, timing });
+    const stop = gate(script, 'do');
+    const id = await asker.start('work');
+    await stop.entered;
+    worker = await startEngineWorld({ db: other, script, pipelines, timing });
+    await untilListening(2);
+    await untilWorkerSleeps();
+    await asker.stop();
+    const from = performance.now();
+    await eventually(async () => expect(script.attempts).toHaveLength(2));
+    expect(performance.now() - from).toBeLessThan(700);
+    stop.open();
+    await worker.reached(id, ['completed']);
+  });
+
   it('the last one sends nothing once the other has said good-bye', async () => {
     await start();
     const counted = new Promise<void>((resolve) => {

@@ -95,13 +95,16 @@ describe('the sender of hints', () => {
     expect(sent.map((one) => one.asked)).toEqual([['a'], ['b', 'c'], ['d'], undefined]);
   });
 
-  it('sends nothing after its stop', async () => {
-    const { sender, sent } = create();
+  it('sends at its stop what has not gone out, and nothing after it', async () => {
+    const { sender, sent, at } = create();
     sender.tell('work');
     await Promise.resolve();
     sender.tell('work');
-    sender.stop();
+    sender.tell('history');
+    await sender.stop();
+    sender.tell('work');
     await vi.advanceTimersByTimeAsync(1_000);
-    expect(sent).toHaveLength(1);
+    expect(at()).toEqual([0, 0]);
+    expect(sent[1]?.kinds).toEqual(['work', 'history']);
   });
 });
