@@ -5,6 +5,7 @@ import { type Database, statement } from '../db/database.ts';
 import { isTerminal, runStates } from '../domain/run.ts';
 import type { EventBus } from '../observe/events.ts';
 import type { Metrics, NextFireRow, QueueDepthRow } from '../observe/metrics.ts';
+import { findReadyRoutes } from '../queue/find-ready-routes.ts';
 import { oldestWaits } from '../reads/oldest-waits.ts';
 
 const everyMs = 15_000;
@@ -42,8 +43,8 @@ export function createMetricsSampler(options: { db: Database; metrics: Metrics; 
   async function sample(): Promise<void> {
     const { rows: depths } = await db.query<QueueDepthRow>(depth);
     metrics.setQueueDepth([...noRuns, ...depths]);
-    const queues = depths.filter(({ state }) => state === 'pending').map(({ queue }) => queue);
-    metrics.setOldestWaits([{ queue: pipelineDefaults.queue.value, waitMs: 0 }, ...(await oldestWaits(db, queues))]);
+    const waits = await oldestWaits(db, await findReadyRoutes(db));
+    metrics.setOldestWaits([{ queue: pipelineDefaults.queue.value, waitMs: 0 }, ...waits]);
     metrics.setDeadLetters((await db.query<{ count: number }>(deadLetters)).rows[0]?.count ?? 0);
     for (const row of (await db.query<{ pending: number; failed: number }>(outbox)).rows) metrics.setOutboxDepth(row);
     const fires = await db.query<{ tenant: string; schedule: string; next_at: number | null }>(nextFires);

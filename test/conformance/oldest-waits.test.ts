@@ -31,6 +31,10 @@ describe.each(databaseVariants)('the oldest wait on $name', ({ kind, isolation }
     await claimRuns(db, { routes: ['claimed'], weight: 'light', limit: 9, node, leaseMs: 30_000, now: noonPlus(1) });
     expect(await oldestWaits(db, queues, noonPlus(50))).toEqual([{ queue: 'plain', waitMs: 50_000 }]);
 
+    // Those that wait for nodes with labels wait in the same queue.
+    await enqueueRuns(db, [newRunOf('plain', { runsOn: ['gpu'] })], noonPlus(-5));
+    expect(await oldestWaits(db, ['plain', 'plain{gpu}'], noonPlus(50))).toEqual([{ queue: 'plain', waitMs: 55_000 }]);
+
     await wakeRuns(db, { limit: 9, node, now: noonPlus(61) });
     const waits = (await oldestWaits(db, queues, noonPlus(70))).sort((a, b) => (a.queue < b.queue ? -1 : 1));
     expect(waits).toEqual([
