@@ -166,79 +166,25 @@ async function rssMb(): Promise<number> {
 }
 
 function figuresOf(rounds: readonly Round[], each: number): Figure[] {
-  const who = `${each} SSE + ${each} WebSocket`;
-  const all = (pick: (round: Round) => number | undefined) => rounds.map((round) => pick(round) ?? Number.NaN);
   const lost = rounds.map(({ heard }) => `${heard.expected - heard.received} of ${heard.expected} not received`);
   const target = each > 1_000 ? {} : { target: '≤ 50' };
-  return [
-    figure(
-      `${who}: emit → receipt, p50`,
-      'ms',
-      all((round) => round.heard.quantiles[0]),
-    ),
-    figure(
-      `${who}: emit → receipt, p99`,
-      'ms',
-      all((round) => round.heard.quantiles[1]),
-      {
-        ...target,
-        note: lost.join('; '),
-      },
-    ),
-    figure(
-      `${who}: emit → receipt, longest`,
-      'ms',
-      all((round) => round.heard.quantiles[3]),
-    ),
-    figure(
-      `${who}: p99 of SSE`,
-      'ms',
-      all((round) => round.heard.sse[1]),
-    ),
-    figure(
-      `${who}: p99 of WebSocket`,
-      'ms',
-      all((round) => round.heard.websocket[1]),
-    ),
-    figure(
-      `${who}: events a second`,
-      '/s',
-      all((round) => round.events / round.seconds),
-    ),
-    figure(
-      `${who}: clients dropped`,
-      '',
-      all((round) => round.heard.dropped),
-    ),
-    figure(
-      `${who}: a core's share`,
-      figure(
-        `${who}: the listeners' share of a core`,
-        '%',
-        all((round) => round.heard.cpuShare * 100),
-      ),
-      '%',
-      all((round) => round.cpuShare * 100),
-    ),
-    figure(
-      `${who}: all connected after`,
-      's',
-      all((round) => round.connectSeconds),
-    ),
-    figure(
-      `${who}: memory before`,
-      'MB',
-      all((round) => round.rss.before),
-    ),
-    figure(
-      `${who}: memory while they listen`,
-      'MB',
-      all((round) => round.rss.during),
-    ),
-    figure(
-      `${who}: memory when they have gone`,
-      'MB',
-      all((round) => round.rss.after),
-    ),
+  const measured: [what: string, unit: string, of: (round: Round) => number | undefined, rest?: object][] = [
+    ['emit → receipt, p50', 'ms', ({ heard }) => heard.quantiles[0]],
+    ['emit → receipt, p99', 'ms', ({ heard }) => heard.quantiles[1], { ...target, note: lost.join('; ') }],
+    ['emit → receipt, longest', 'ms', ({ heard }) => heard.quantiles[3]],
+    ['p99 of SSE', 'ms', ({ heard }) => heard.sse[1]],
+    ['p99 of WebSocket', 'ms', ({ heard }) => heard.websocket[1]],
+    ['events a second', '/s', ({ events, seconds }) => events / seconds],
+    ['clients dropped', '', ({ heard }) => heard.dropped],
+    ['share of a core', '%', ({ cpuShare }) => cpuShare * 100],
+    ['share of a core of the listeners', '%', ({ heard }) => heard.cpuShare * 100],
+    ['all connected after', 's', ({ connectSeconds }) => connectSeconds],
+    ['memory before', 'MB', ({ rss }) => rss.before],
+    ['memory while they listen', 'MB', ({ rss }) => rss.during],
+    ['memory when they have gone', 'MB', ({ rss }) => rss.after],
   ];
+  return measured.map(([what, unit, of, rest]) => {
+    const values = rounds.map((round) => of(round) ?? Number.NaN);
+    return figure(`${each} SSE + ${each} WebSocket: ${what}`, unit, values, rest);
+  });
 }

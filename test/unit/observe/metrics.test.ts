@@ -42,6 +42,9 @@ describe('the core set', () => {
         'dead_letters',
         'http_request_duration_seconds',
         'leases_lost_total',
+        'live_clients',
+        'live_dropped_total',
+        'live_events_total',
         'notifications_total',
         'occurrences_total',
         'outbox_depth',
@@ -321,5 +324,22 @@ describe('process metrics', () => {
     expect(types.map(([name]) => name)).toContain('cronwright_nodejs_eventloop_lag_p99_seconds');
     expect(types.filter(([name]) => !name?.startsWith('cronwright_'))).toEqual([]);
     expect(types.filter(([name, type]) => name?.endsWith('_total') && type !== 'counter')).toEqual([]);
+  });
+});
+
+describe('the live stream', () => {
+  it('counts clients as they come and go, those that were dropped by why, and events', async () => {
+    const { events, value } = setUp();
+    events.emit('live.connected', { transport: 'sse' });
+    events.emit('live.connected', { transport: 'sse' });
+    events.emit('live.connected', { transport: 'websocket' });
+    events.emit('live.ended', { transport: 'sse', reason: 'left' });
+    events.emit('live.ended', { transport: 'websocket', reason: 'too_slow' });
+    events.emit('live.published', { count: 7 });
+    expect(await value('cronwright_live_clients{transport="sse"}')).toBe(1);
+    expect(await value('cronwright_live_clients{transport="websocket"}')).toBe(0);
+    expect(await value('cronwright_live_dropped_total{transport="websocket",reason="too_slow"}')).toBe(1);
+    expect(await value('cronwright_live_dropped_total{transport="sse",reason="left"}')).toBe(undefined);
+    expect(await value('cronwright_live_events_total')).toBe(7);
   });
 });
