@@ -81,11 +81,7 @@ export async function startBenchWorld(bench: Bench, options: WorldOptions): Prom
     set onStep(listener: OnStep | undefined) {
       onStep = listener;
     },
-    serve(claims) {
-      if (claims) delete settings.queues;
-      else settings.queues = [];
-      engine.control.wake.workers();
-    },
+    serve: (claims) => engine.pauseClaims(!claims),
     fill: (pipeline, count) => fill(db, pipeline, count),
     async stop() {
       await engine.stop(0);

@@ -2,15 +2,17 @@
 import { type BenchWorld, benchPipeline, startBenchWorld } from '../bench-world.ts';
 import { type Figure, figure, median } from '../figure.ts';
 import type { Bench, Scenario } from '../scenario.ts';
+import { startSecondNode } from '../start-second-node.ts';
 
 export const throughput: Scenario = {
   name: 'throughput',
-  about: 'single-step and three-step durable runs a second, the queue full, one node',
+  about:
+    'single-step and three-step durable runs a second, the queue full, one node; the same while another one listens',
   onPglite: true,
   async run(bench) {
     const single = benchPipeline('single', 1);
     const three = benchPipeline('three', 3);
-    const world = await startBenchWorld(bench, { pipelines: [single, three] });
+    const world = await startBenchWorld(bench, { pipelines: [single, three], schedules: true });
     try {
       const count = bench.quick ? 8_000 : bench.pglite ? 30_000 : 60_000;
       world.serve(false);
@@ -23,9 +25,13 @@ export const throughput: Scenario = {
         rounds.three.push(await drainQueue(world, () => world.fill(three, count), count, bench));
       }
       const on = bench.pglite ? ' (PGlite)' : '';
+      const heard = await besideAnother(world, bench, () =>
+        drainQueue(world, () => world.fill(single, count), count, bench),
+      );
       return [
         runsFigure(`single-step runs${on}`, rounds.single, bench.pglite ? undefined : '≥ 16,000'),
         runsFigure(`three-step runs${on}`, rounds.three, bench.pglite ? undefined : '≥ 10,000'),
+        ...(heard.length === 0 ? [] : [runsFigure('single-step runs, another node listens', heard, undefined)]),
       ];
     } finally {
       await world.stop();
@@ -37,6 +43,19 @@ interface Round {
   perSecond: number;
   nodeUs: number;
   serverUs: number | undefined;
+}
+
+/** The same while there is somebody to send hints to. */
+async function besideAnother(world: BenchWorld, bench: Bench, round: () => Promise<Round>): Promise<Round[]> {
+  if (world.url === undefined) return [];
+  const other = await startSecondNode(world.url);
+  try {
+    const rounds: Round[] = [];
+    for (let i = 0; i < bench.rounds; i += 1) rounds.push(await round());
+    return rounds;
+  } finally {
+    await other.stop();
+  }
 }
 
 async function drainQueue(world: BenchWorld, fill: () => Promise<void>, count: number, bench: Bench): Promise<Round> {

@@ -82,6 +82,8 @@ export interface Engine {
   apply(pipelines: Pick<LoadedPipelines, 'pipelines' | 'hash'>): Promise<void>;
   /** Hears that another node may have written history. Returns what ends it. */
   onHistory(listener: () => void): () => void;
+  /** Claims nothing (true), or takes it up again; what runs goes on. */
+  pauseClaims(isPaused: boolean): void;
   /** Ends the steps that run now; their runs go back to the queue. */
   abortRuns(): void;
   /** Claims nothing more, lets runs end for `drainMs`, gives back the others, and closes all but the database. */
@@ -472,6 +474,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       scheduler.wake();
       pool.wake();
     },
+    pauseClaims: (isPaused) => pool.pause(isPaused),
     abortRuns: () => pool.abortAll('shutdown'),
     async stop(drainMs) {
       if (isStopped) return;
