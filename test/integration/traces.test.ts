@@ -3,14 +3,17 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
+import { createEnqueueBatcher } from '../../src/control/enqueue-batcher.ts';
 import { retryRun } from '../../src/control/retry-run.ts';
 import { createRunStarter } from '../../src/control/start-run.ts';
+import { createNewRun } from '../../src/domain/new-run.ts';
 import type { Pipeline } from '../../src/domain/pipeline.ts';
 import { fastRetry, slowRetry } from '../../src/domain/retry-policy.ts';
 import { createEventBus, type Events } from '../../src/observe/events.ts';
 import { startTracing, type Tracing } from '../../src/observe/start-tracing.ts';
 import { claimIds } from '../../src/observe/trace-ids.ts';
-import { registeredTracer } from '../../src/observe/tracer.ts';
+import { activeTraceparent } from '../../src/observe/traceparent.ts';
+import { registeredTracer, withinTrace } from '../../src/observe/tracer.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import {
   createScript,
@@ -53,11 +56,18 @@ beforeEach(async () => {
 afterEach(() => receiver.close());
 
 const failures: Events['tracing.failed'][] = [];
+/** The traces that these were told in. */
+const toldIn: unknown[] = [];
+const caller = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 
 async function trace(options: Partial<Parameters<typeof startTracing>[0]> = {}): Promise<Tracing> {
   const events = createEventBus();
   failures.length = 0;
-  events.on('tracing.failed', (failure) => failures.push(failure));
+  toldIn.length = 0;
+  events.on('tracing.failed', (failure) => {
+    failures.push(failure);
+    toldIn.push(activeTraceparent());
+  });
   const url = `${receiver.url}/v1/traces`;
   return startTracing({ url, sample: 1, version: '1', nodeId: 'n1', events, clock: systemClock, ...options });
 }
@@ -178,8 +188,7 @@ describe('spans of runs', () => {
     script.failures.set('a', [fatal()]);
     const failed = await world.reached(await world.start('line'));
     const starter = createRunStarter(world.engine.control);
-    const caller = { tenant: 'default', actor: 'tester', origin: 'api' } as const;
-    const again = await retryRun(starter, failed.id, caller);
+    const again = await retryRun(starter, failed.id, { tenant: 'default', actor: 'tester', origin: 'api' });
     await world.reached(again.id);
     const [claim] = await claimsOf(again.id, 1);
     expect(claim?.links).toMatchObject([
@@ -220,6 +229,19 @@ describe('tracing', () => {
     await off.stop();
   });
 
+  it('leaves what many callers share out of the trace of the first', async () => {
+    const tracing = await trace();
+    const seen: unknown[] = [];
+    const batcher = createEnqueueBatcher(async () => void seen.push(activeTraceparent()));
+    const run = createNewRun(testPipeline('line'), 'light', { origin: 'api' });
+    await withinTrace(caller, () => {
+      seen.push(activeTraceparent());
+      return batcher.enqueue(run);
+    });
+    expect(seen).toEqual([caller, undefined]);
+    await tracing.stop();
+  });
+
   describe('with a collector that refuses, or says nothing', () => {
     let server: Server;
     let answer: 'refuse' | 'hang';
@@ -253,7 +275,9 @@ describe('tracing', () => {
       // A batch that is full is sent at once.
       const loseBatch = async (): Promise<void> => {
         const before = complaints;
-        for (let i = 0; i < 512; i++) registeredTracer()?.startSpan('lost').end();
+        withinTrace(caller, () => {
+          for (let i = 0; i < 512; i++) registeredTracer()?.startSpan('lost').end();
+        });
         await expect.poll(() => complaints, { timeout: 10_000 }).toBeGreaterThan(before);
       };
       await loseBatch();
@@ -265,6 +289,7 @@ describe('tracing', () => {
       expect(failures[0]).toMatchObject({ reason: expect.stringContaining('403') });
       expect(failures[0]?.endpoint).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/v1\/traces$/);
       expect(JSON.stringify(failures)).not.toMatch(/0123/);
+      expect(toldIn).toEqual([undefined, undefined]);
     });
 
     it('keeps no more spans than its queue takes, and stops within its bound', async () => {
