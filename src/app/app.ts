@@ -188,6 +188,6 @@ const embeddedNotice =
   'embedded database: one process; survives a crash of the process, not a power loss; set DATABASE_URL for PostgreSQL';
 
 function needsRestart(before: Settings, after: Settings): boolean {
-  const shown = (settings: Settings) => JSON.stringify(describeSettings(settings));
+  const shown = (settings: Settings) => JSON.stringify([describeSettings(settings), settings.onFailure]);
   return shown(before) !== shown(after);
 }

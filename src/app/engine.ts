@@ -238,7 +238,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     clock,
     events,
     registry,
-    observed: createObservedStep({ services: createDeliveryServices({ host, secrets, connection }), events, clock }),
+    services: createDeliveryServices({ host, secrets, connection }),
     secrets,
     random: Math.random,
   });

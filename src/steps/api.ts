@@ -142,7 +142,7 @@ export interface StepContext {
      */
     put(): Promise<{ id: string }>;
   };
-  /** Set where the outbox makes this call: then there is no run to write to (workspace, checkpoint, artifacts). */
+  /** Set where the outbox makes this call: then the workspace is empty, and there are no checkpoint and no artifacts. */
   readonly delivery: Delivery | undefined;
   /**
    * W3C traceparent for calls to others: that of the attempt's span. Where traces are off, the one that came with the request

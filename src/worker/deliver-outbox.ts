@@ -9,9 +9,10 @@ import type { EventBus } from '../observe/events.ts';
 import { claimOutbox, nextOutboxMs, type OutboxCall } from '../queue/claim-outbox.ts';
 import { dropFromOutbox, type OutboxOutcome, settleOutbox } from '../queue/settle-outbox.ts';
 import { createAbortError } from '../steps/abort-reason.ts';
-import type { AttemptResult, ObservedStep } from '../steps/observed-step.ts';
+import { type AttemptResult, createObservedStep, type ObservedStep } from '../steps/observed-step.ts';
 import type { RegisteredStep, Registry } from '../steps/registry.ts';
 import type { Secrets } from '../store/secrets.ts';
+import type { DeliveryServices } from './delivery-services.ts';
 import { outboxInput } from './outbox-input.ts';
 
 export interface OutboxDeliveryOptions {
@@ -19,8 +20,7 @@ export interface OutboxDeliveryOptions {
   clock: Clock;
   events: EventBus;
   registry: Registry;
-  /** With services for calls that have no run. */
-  observed: ObservedStep;
+  services: DeliveryServices;
   secrets: Secrets;
   /** 0…1, for jitter. */
   random: () => number;
@@ -45,6 +45,7 @@ const endWithinMs = 3_000;
 
 export function createOutboxDelivery(options: OutboxDeliveryOptions): OutboxDelivery {
   const { db, clock, events, registry } = options;
+  const observed = createObservedStep({ services: options.services, events, clock });
   const stepTypes = registry.list().map(({ id }) => id);
   const changed = createWakeUp();
   const running = new Set<Promise<void>>();
@@ -52,7 +53,8 @@ export function createOutboxDelivery(options: OutboxDeliveryOptions): OutboxDeli
 
   async function deliver(call: OutboxCall, step: RegisteredStep): Promise<void> {
     const startedAt = clock.monotonic();
-    const result = await attempt(call, step, ending.signal, options);
+    const result = await attempt(call, step, ending.signal, observed, options.secrets);
+    await options.services.discard(call.id);
     const outcome = outcomeOf(result, call, options.random());
     if (!(await settleOutbox(db, call, outcome))) return;
     const about = {
@@ -133,7 +135,8 @@ async function attempt(
   call: OutboxCall,
   step: RegisteredStep,
   signal: AbortSignal,
-  { observed, secrets }: OutboxDeliveryOptions,
+  observed: ObservedStep,
+  secrets: Secrets,
 ): Promise<AttemptResult> {
   const input = await outboxInput(call, secrets);
   if (!input.ok) return { kind: 'failed', error: input.error };

@@ -1,15 +1,26 @@
 // What a step is given where the outbox calls it: the node's services, without those that belong to a run.
+import { mkdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { type HostSettings, type SqlConnection, StepError } from '../steps/api.ts';
 import type { AttemptServices } from '../steps/attempt-services.ts';
 import type { Secrets } from '../store/secrets.ts';
+import { workspacePath } from './attempt-host.ts';
+
+export interface DeliveryServices extends AttemptServices {
+  /** Removes what a call has left in files. */
+  discard(callId: string): Promise<void>;
+}
 
 export function createDeliveryServices(node: {
   host: HostSettings;
   secrets: Secrets;
   connection: (name: string, readOnly: boolean) => Promise<SqlConnection>;
-}): AttemptServices {
+}): DeliveryServices {
+  const withFiles = new Set<string>();
+  const folderOf = (callId: string) => workspacePath(node.host.dataDir, callId);
   const refuse = async (): Promise<never> => {
-    throw noRun();
+    const text = 'a call from the outbox has no run: no checkpoint and no artifacts (ctx.delivery says that it is one)';
+    throw new StepError('fatal', text, { name: 'NoRun' });
   };
   return {
     host: node.host,
@@ -24,14 +35,14 @@ export function createDeliveryServices(node: {
     putArtifact: refuse,
     getArtifact: refuse,
     putOutbox: refuse,
-    workspace() {
-      throw noRun();
+    /** An empty one for each attempt: a process of its own has to be somewhere. */
+    workspace({ idempotencyKey: callId }) {
+      withFiles.add(callId);
+      mkdirSync(folderOf(callId), { recursive: true });
+      return folderOf(callId);
+    },
+    async discard(callId) {
+      if (withFiles.delete(callId)) await rm(folderOf(callId), { recursive: true, force: true });
     },
   };
-}
-
-function noRun(): StepError {
-  const text =
-    'a call from the outbox has no run: no workspace, checkpoint or artifacts (ctx.delivery says that it is one)';
-  return new StepError('fatal', text, { name: 'NoRun' });
 }
