@@ -23,7 +23,7 @@ test('greet refuses a number of times that makes no sense', async () => {
 
 test('greet ends when the run is cancelled', async () => {
   const { aborted, progress } = await testStep(plugin, {
-    input: { times: 100 },
+    input: { times: 100, pause_ms: 1 },
     watch: (seen, abort) => {
       if (seen.kind === 'progress' && seen.done === 3) abort('cancelled');
     },

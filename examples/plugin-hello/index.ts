@@ -1,4 +1,5 @@
 // A Cronwright plugin: the step type `hello.greet`.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { definePlugin, defineStep, StepError } from 'cronwright/plugin';
 import { z } from 'zod';
 
@@ -13,17 +14,18 @@ export default definePlugin({
       input: z.strictObject({
         name: z.string().min(1).default('world').describe('Whom to greet'),
         times: z.int().min(1).max(100).default(1),
+        pause_ms: z.int().min(0).max(60_000).default(0).describe('Milliseconds after each greeting'),
       }),
       output: z.strictObject({ greeting: z.string(), card: z.string().describe('Id of the artifact') }),
       idempotency: 'natural',
-      async run(ctx, { name, times }) {
+      async run(ctx, { name, times, pause_ms }) {
         if (name === 'nobody') throw new StepError('fatal', 'nobody cannot be greeted');
         const lines: string[] = [];
         for (let done = 0; done < times; done++) {
-          // Ends the step where the run is cancelled, its time is up or the node stops.
-          ctx.signal.throwIfAborted();
           lines.push(`Hello, ${name}!`);
           ctx.progress({ done: done + 1, total: times });
+          // With the signal the wait ends at once where the run is cancelled, its time is up or the node stops.
+          await sleep(pause_ms, undefined, { signal: ctx.signal });
         }
         ctx.log.info('greeted', { name, times });
         const card = await ctx.artifacts.put({ name: 'card.txt', mediaType: 'text/plain', content: lines.join('\n') });

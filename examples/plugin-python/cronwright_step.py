@@ -10,11 +10,13 @@
 Copy it beside your own steps. docs/STEP-PROTOCOL.md of Cronwright describes what it does.
 """
 import collections
+import errno
 import itertools
 import json
 import os
 import queue
 import signal
+import socket
 import sys
 import threading
 import traceback
@@ -22,12 +24,16 @@ import uuid
 
 PROTOCOL = 1
 MESSAGES = 3
+MAY_PASS = {
+    getattr(errno, name)
+    for name in "EBUSY EMFILE ENFILE EAGAIN ENOMEM ENOSPC EIO ENETDOWN ENETRESET ENETUNREACH EHOSTDOWN EHOSTUNREACH".split()
+}
 
 
 class StepError(Exception):
     """A failure whose class the step knows: `transient` is tried again, `fatal` is not, `rate_limited` waits
-    (`retry_after_ms`), `item` fails one item of a fan-out. Anything else that is raised: OSError is transient, the
-    rest is fatal. Never put a secret into the message or the details."""
+    (`retry_after_ms`), `item` fails one item of a fan-out. Anything else that is raised: failures of network and
+    machine that may pass are transient, the rest is fatal. Never put a secret into the message or the details."""
 
     def __init__(self, error_class, message, name="StepError", retry_after_ms=None, details=None):
         super().__init__(message)
@@ -232,5 +238,11 @@ def _describe(error):
     return {
         "name": type(error).__name__,
         "message": str(error) or type(error).__name__,
-        "class": "transient" if isinstance(error, OSError) else "fatal",
+        "class": "transient" if _may_pass(error) else "fatal",
     }
+
+
+def _may_pass(error):
+    if isinstance(error, (ConnectionError, TimeoutError, socket.timeout, socket.gaierror)):
+        return True
+    return isinstance(error, OSError) and error.errno in MAY_PASS

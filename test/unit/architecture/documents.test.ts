@@ -40,6 +40,7 @@ describe('documents', () => {
         'docs/CLI.md',
         'docs/CONFIGURATION.md',
         'docs/STEP-PROTOCOL.md',
+        'docs/WRITING-A-PLUGIN.md',
         'docs/adr/0001-slots-last-as-long-as-the-run.md',
         'plugins/git/README.md',
         'plugins/shell/README.md',
