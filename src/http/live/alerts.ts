@@ -10,8 +10,12 @@ const alertingJumpMs = 300_000;
 export const alertNames = [
   'alert.run.stuck',
   'alert.run.dead_lettered',
+  'alert.run.unservable',
   'alert.schedule.broken',
+  'alert.schedule.stalled',
   'alert.config.rejected',
+  'alert.config.diverged',
+  'alert.notification.failed',
   'alert.clock.jumped',
   'alert.clock.skewed',
 ] as const;
@@ -37,6 +41,29 @@ export function subscribeAlerts(options: {
     ),
     events.on('schedule.broken', ({ schedule, tenant, error }) =>
       tell('alert.schedule.broken', { schedule, tenant, reason: error }),
+    ),
+    events.on('run.unservable', ({ tenant, pipeline, reason, queue, labels }) =>
+      tell('alert.run.unservable', { tenant, pipeline, reason, data: { queue, labels } }),
+    ),
+    events.on('schedule.stalled', ({ schedule, tenant, dueAt, forMs }) =>
+      tell('alert.schedule.stalled', {
+        schedule,
+        tenant,
+        data: { due_at: new Date(dueAt).toISOString(), for_ms: forMs },
+      }),
+    ),
+    events.on('config.diverged', ({ hashes, forMs }) =>
+      tell('alert.config.diverged', { data: { hashes, for_ms: forMs } }),
+    ),
+    events.on('notification.failed', ({ runId, tenant, pipeline, step, stepType, attempts, error }) =>
+      tell('alert.notification.failed', {
+        runId,
+        tenant,
+        pipeline,
+        step,
+        reason: error,
+        data: { uses: stepType, attempts },
+      }),
     ),
     // The text is for the log: it quotes files, and they may hold what is nobody's business.
     events.on('config.rejected', ({ problems }) =>
