@@ -21,6 +21,7 @@ import type { EventBus } from '../observe/events.ts';
 import { admitRuns } from '../queue/admit-runs.ts';
 import { forgetNode, leaveNode, registerNode } from '../queue/register-node.ts';
 import { createScheduler } from '../schedule/scheduler.ts';
+import { createStallWatch } from '../schedule/stall-watch.ts';
 import { createObservedStep } from '../steps/observed-step.ts';
 import type { Registry } from '../steps/registry.ts';
 import { type ArtifactFiles, openArtifactFiles } from '../store/artifact-files.ts';
@@ -425,6 +426,9 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   if (options.schedules) {
     await scheduler.start();
     cleanUps.add('scheduler', () => scheduler.stop());
+    const stallWatch = createStallWatch({ db, events, everyMs: 60_000 });
+    await stallWatch.start();
+    cleanUps.add('stall-watch', () => stallWatch.stop());
     // Where one process owns the database there is nobody to look at.
     if (isAlone) events.emit('nodes.counted', { live: 1, hashes: 1 });
     else {

@@ -77,6 +77,9 @@ export interface Events {
   'schedule.due': { schedule: string; tenant: string; nominalAt: number; lagMs: number };
   'schedule.skipped': { schedule: string; tenant: string; outcome: string; count: number; reason: string };
   'schedule.broken': { schedule: string; tenant: string; error: string };
+  /** Times of it should be decided by now and are not; told once until it moves on. */
+  'schedule.stalled': { schedule: string; tenant: string; dueAt: number; nextAt: number | null; forMs: number };
+  'schedules.watched': { stalled: number };
   'schedule.next': { schedule: string; tenant: string; nextAt: number | null };
   'scheduler.ticked': { at: number; due: number };
   'clock.jumped': { byMs: number };

@@ -93,6 +93,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     options.events.on('live.connected', ({ transport }) => gauges.liveClients.inc({ transport })),
     options.events.on('live.ended', ({ transport }) => gauges.liveClients.dec({ transport })),
     options.events.on('nodes.counted', ({ hashes }) => gauges.configHashes.set(hashes)),
+    options.events.on('schedules.watched', ({ stalled }) => gauges.stalledSchedules.set(stalled)),
   );
   setBuildInfo(registry, options);
   if (options.processMetrics !== false) addProcessMetrics(registry);
@@ -249,6 +250,10 @@ function createGauges(registry: Registry, schedules: BoundedLabel) {
   const deadLetters = gauge('dead_letters', 'Runs that ended as dead letters.');
   const outbox = gauge('outbox_depth', 'Calls in the outbox that are not delivered; failed: given up.', 'state');
   const configHashes = gauge('config_hashes', 'Different configurations in the files of live nodes; 1 is right.');
+  const stalledSchedules = gauge(
+    'schedules_stalled',
+    'Schedules with times that should be decided by now and are not.',
+  );
   const lastTick = gauge('scheduler_last_tick_timestamp_seconds', 'When the scheduler of this node last looked.');
   const nextFires = gauge(
     'schedule_next_fire_timestamp_seconds',
@@ -269,6 +274,7 @@ function createGauges(registry: Registry, schedules: BoundedLabel) {
     deadLetters,
     outbox,
     configHashes,
+    stalledSchedules,
     lastTick,
     setQueueDepth(rows: readonly QueueDepthRow[]) {
       for (const state of seenStates) active.set({ state }, 0);

@@ -26,6 +26,8 @@ const levels: Levels = {
   'schedule.due': 'debug',
   'schedule.skipped': 'info',
   'schedule.broken': 'error',
+  'schedule.stalled': 'error',
+  'schedules.watched': 'none',
   'schedule.next': 'none',
   'scheduler.ticked': 'none',
   'clock.jumped': ({ byMs }) => (Math.abs(byMs) > alertingJumpMs ? 'error' : 'warn'),
