@@ -1,11 +1,15 @@
 // Two nodes whose files differ: the last apply is in force on both, and a difference that lasts is told.
+import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Database } from '../../src/db/database.ts';
+import { createPipelinesInForce } from '../../src/app/pipelines-in-force.ts';
+import { createSharedConfig } from '../../src/app/shared-config.ts';
+import type { Database, Statement } from '../../src/db/database.ts';
 import { createPostgres } from '../../src/db/postgres.ts';
 import type { Pipeline } from '../../src/domain/pipeline.ts';
-import type { Events } from '../../src/observe/events.ts';
+import { createEventBus, type Events } from '../../src/observe/events.ts';
 import { configInForce } from '../../src/reads/config-in-force.ts';
 import { listNodes } from '../../src/reads/list-nodes.ts';
+import { createRegistry } from '../../src/steps/registry.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createScript, type EngineWorld, eventually, startEngineWorld } from '../support/engine-world.ts';
 import { sql, testPipeline, testSchedule, testStep } from '../support/http-world.ts';
@@ -175,6 +179,42 @@ describe('two nodes with files of their own', () => {
     await first.engine.apply({ hash: 'b', pipelines: [ticking('p', 'v2')] });
     await eventually(async () => expect(converged).toEqual([{ hash: 'b' }]));
     expect(counted.at(-1)).toBe(1);
+  });
+
+  it('a node that is slow leaves the schedules of who applied after it', async () => {
+    const events = createEventBus();
+    const configOf = (db: Database, name: string) => {
+      const inForce = createPipelinesInForce(createRegistry([]));
+      const quiet = { onRecorded: () => {}, onSchedules: () => {}, onAdopted: async () => {} };
+      const config = createSharedConfig({ db, inForce, events, node: { id: randomUUID(), name }, ...quiet });
+      return { config, inForce };
+    };
+    let reached = () => {};
+    const isReached = new Promise<void>((resolve) => {
+      reached = resolve;
+    });
+    let goOn = () => {};
+    const mayGoOn = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    // Its configuration is recorded, its schedules are not yet written.
+    const query = async (asked: Statement, params: readonly unknown[]) => {
+      if (asked.name === 'load_schedules') {
+        reached();
+        await mayGoOn;
+      }
+      return other.query(asked, params);
+    };
+    const slow = configOf(Object.create(other, { query: { value: query } }), 'slow');
+    const fast = configOf(test.db, 'fast');
+    const applying = slow.config.apply({ hash: 'a', pipelines: [ticking('p', 'v1'), ticking('x', 'v1')] });
+    await isReached;
+    await fast.config.apply({ hash: 'b', pipelines: [ticking('p', 'v2'), ticking('y', 'v2')] });
+    goOn();
+    await applying;
+    expect([slow.inForce.hash, fast.inForce.hash]).toEqual(['b', 'b']);
+    const kept = await sql<{ id: string }>(test.db, 'select id from cronwright.schedules where removed_at is null');
+    expect(kept.map((row) => row.id).sort()).toEqual(['p.always', 'y.always']);
   });
 
   it('what several put in force at the same time ends with one configuration everywhere, schedules and all', async () => {
