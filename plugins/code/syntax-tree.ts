@@ -1,5 +1,5 @@
 // Parses Python, Go, Rust and Java with tree-sitter: runtime and grammars are loaded when first needed, trees are given back at once.
-import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import type { Language as Grammar, Node, Parser } from 'web-tree-sitter';
 import type { Language } from './module.ts';
 
@@ -18,19 +18,25 @@ const maxParseMs = 10_000;
 const maxCountedErrors = 1_000;
 
 // The runtime and the grammars come from two packages: the files are named, so that no search path decides which is taken.
-const resolve = createRequire(import.meta.url).resolve;
+const runtimeUrl = (): string => import.meta.resolve('web-tree-sitter/web-tree-sitter.wasm');
+const grammarUrls: Readonly<Record<TreeLanguage, () => string>> = {
+  python: () => import.meta.resolve('@vscode/tree-sitter-wasm/wasm/tree-sitter-python.wasm'),
+  go: () => import.meta.resolve('@vscode/tree-sitter-wasm/wasm/tree-sitter-go.wasm'),
+  rust: () => import.meta.resolve('@vscode/tree-sitter-wasm/wasm/tree-sitter-rust.wasm'),
+  java: () => import.meta.resolve('@vscode/tree-sitter-wasm/wasm/tree-sitter-java.wasm'),
+};
 let runtime: Promise<Parser> | undefined;
 const grammars = new Map<TreeLanguage, Promise<Grammar>>();
 
 async function loadRuntime(): Promise<Parser> {
   const { Parser } = await import('web-tree-sitter');
-  await Parser.init({ locateFile: () => resolve('web-tree-sitter/web-tree-sitter.wasm') });
+  await Parser.init({ locateFile: () => fileURLToPath(runtimeUrl()) });
   return new Parser();
 }
 
 async function loadGrammar(language: TreeLanguage): Promise<Grammar> {
   const { Language } = await import('web-tree-sitter');
-  return Language.load(resolve(`@vscode/tree-sitter-wasm/wasm/tree-sitter-${language}.wasm`));
+  return Language.load(fileURLToPath(grammarUrls[language]()));
 }
 
 /** Reads a text by its tree; `errors` are the places that do not fit the grammar. Undefined where parsing takes too long. */

@@ -91,7 +91,7 @@ function decoded(text: string): string | undefined {
 }
 
 /** The page that stands for a folder. */
-export function indexOf(tree: Pick<Tree, 'files'>, folder: string): string | undefined {
+function indexOf(tree: Pick<Tree, 'files'>, folder: string): string | undefined {
   return ['README.md', 'index.md'].map((name) => posix.join(folder, name)).find((path) => tree.files.has(path));
 }
 
