@@ -2,9 +2,11 @@
 import { uuidv7 } from 'uuidv7';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Database, type Queryable, type Statement, statement } from '../../src/db/database.ts';
+import { type FailureNotice, failureNotices } from '../../src/domain/failure-notice.ts';
 import { createNewRun, type NewRun } from '../../src/domain/new-run.ts';
 import { admitWithin } from '../../src/queue/admit-runs.ts';
 import { beatNode } from '../../src/queue/beat-node.ts';
+import { claimOutbox, nextOutboxMs } from '../../src/queue/claim-outbox.ts';
 import { type ClaimedRun, claimRuns } from '../../src/queue/claim-runs.ts';
 import { commitDue } from '../../src/queue/commit-due.ts';
 import { enqueueRuns } from '../../src/queue/enqueue-runs.ts';
@@ -33,7 +35,7 @@ const gone = uuidv7();
 const at = new Date('2026-03-01T12:00:00Z');
 const pipeline = testPipeline('build');
 const limited = testPipeline('limited', { concurrency: { limit: batch } });
-const tables = ['queue', 'runs', 'slots', 'step_runs', 'history', 'schedules', 'occurrences', 'nodes'];
+const tables = ['queue', 'runs', 'slots', 'step_runs', 'history', 'schedules', 'occurrences', 'nodes', 'outbox'];
 
 /** How the planner came to know what it knows of the tables before they were filled. */
 const knowledge = [
@@ -124,6 +126,21 @@ describe.each(knowledge)('plans of the hot statements where statistics say $name
         at,
       ),
     );
+  });
+
+  it('finishes a batch that fails, and puts its notifications into a full outbox, from where they are claimed', async () => {
+    const claimed = await claim();
+    await expectModest((tx) =>
+      finishRuns(
+        tx,
+        claimed.map((run) => ({ ...finishOf(run, false), state: 'failed', notices: noticesOf(run) })),
+        node,
+        at,
+      ),
+    );
+    const options = { stepTypes: ['notify.webhook'], limit: 20, leaseMs: 1_000, now: at };
+    await expectModest(async (tx) => expect(await claimOutbox(tx, options)).toHaveLength(20));
+    await expectModest((tx) => nextOutboxMs(tx, options.stepTypes, at));
   });
 
   it('finishes a batch that holds slots, and admits as many', async () => {
@@ -271,6 +288,15 @@ async function fill(db: Database, count: number): Promise<void> {
       newRuns(some).map((run) => ({ ...run, runAt: at })),
       new Date(at.getTime() - 1),
     );
+    await sql(
+      db,
+      `insert into cronwright.outbox (id, tenant, pipeline, step, step_type, input, state, attempts, next_at, token, created_at,
+        finished_at)
+      select gen_random_uuid(), 'default', 'build', 'tell', 'notify.webhook', '{}', s, 1,
+        case when s = 'pending' then $2::timestamptz + interval '1 hour' end, 1, $2, case when s <> 'pending' then $2::timestamptz end
+      from generate_series(1, $1::int4) n, unnest(array['pending', 'delivered', 'failed']) s`,
+      [some, at],
+    );
     await writeSchedules(
       db,
       Array.from({ length: some }, (_, i) => dueSchedule(`${count}_${left}_${i}`)),
@@ -352,6 +378,23 @@ function writeOf(run: ClaimedRun): FencedWrite {
   } as const;
   const transitions = [{ event: 'step.completed', at: at.getTime() }];
   return { runId: run.runId, tenant: run.tenant, token: run.token, steps: [step], transitions, seq: 9 };
+}
+
+/** As if each were of a pipeline of its own: nothing is summed up. */
+function noticesOf(run: ClaimedRun): FailureNotice[] {
+  const failed = {
+    id: run.runId,
+    pipeline: run.runId,
+    tenant: run.tenant,
+    schedule: null,
+    state: 'failed',
+    error: { name: 'Boom', message: 'it broke', step: null },
+    started_at: null,
+    finished_at: at.toISOString(),
+    url: '',
+    more_failed: 0,
+  } as const;
+  return failureNotices([{ uses: 'notify.webhook', with: {} }], failed);
 }
 
 function finishOf(run: ClaimedRun, holdsSlots: boolean): RunFinish {
