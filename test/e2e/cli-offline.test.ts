@@ -218,6 +218,18 @@ describe('run without a daemon', () => {
     expect(code).toBe(0);
   });
 
+  it('runs what asks for labels here, and says on stderr that nobody else could', async () => {
+    const labelled =
+      'id: labelled\nruns_on: [gpu, linux]\nsteps: [{ id: rest, uses: wait.sleep, with: { duration: 1ms } }]\n';
+    mkdirSync(join(folder, 'labels/pipelines'), { recursive: true });
+    writeFileSync(join(folder, 'labels/cronwright.yaml'), 'labels: [linux]\n');
+    writeFileSync(join(folder, 'labels/pipelines/labelled.yaml'), labelled);
+    const { code, out, err } = await cronwright(['run', 'labelled', '--config', 'labels', '--json'], { cwd: folder });
+    expect(err).toBe('runs_on asks for gpu: not looked at, it runs here\n');
+    expect(JSON.parse(out).run).toMatchObject({ state: 'completed' });
+    expect(code).toBe(0);
+  });
+
   it('refuses inputs of the wrong type with 2 and an unknown pipeline with 1', async () => {
     expect(await cronwright(['run', 'report', '-i', 'pages=many'], { cwd: folder })).toMatchObject({
       code: 2,
