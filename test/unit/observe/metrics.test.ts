@@ -38,6 +38,7 @@ describe('the core set', () => {
     expect(names.sort()).toEqual(
       [
         'build_info',
+        'config_hashes',
         'db_query_duration_seconds',
         'dead_letters',
         'http_request_duration_seconds',
