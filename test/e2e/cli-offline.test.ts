@@ -67,7 +67,7 @@ describe('the program', () => {
     const { code, out } = await cronwright(['--help']);
     expect(code).toBe(0);
     const commands =
-      'start run check next trigger runs show logs cancel retry queue nodes pause resume schema migrate doctor occurrences';
+      'start run check next trigger runs show logs cancel retry queue nodes pause resume schema migrate doctor plugin occurrences';
     for (const command of commands.split(' ')) expect(out).toMatch(new RegExp(`^  ${command}\\b`, 'm'));
     expect(out).toContain('0 done · 1 failed · 2 wrong usage or configuration');
   });

@@ -44,7 +44,7 @@ function newestIn(path: string): number {
 }
 
 describe('docs/WRITING-A-PLUGIN.md', () => {
-  it('ends in a green run of the new step', { timeout: 400_000 }, async () => {
+  it('ends in a green run of the new step', { timeout: 600_000 }, async () => {
     expect(page.filter(({ kind }) => kind === 'write').map((step) => 'path' in step && step.path)).toEqual([
       'hello/index.ts',
       'hello/index.test.ts',

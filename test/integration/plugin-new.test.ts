@@ -96,6 +96,16 @@ describe('plugin new', () => {
     );
   });
 
+  it('writes a plugin whose mistakes are told with the place where an editor opens them', async () => {
+    const cwd = projectFolder();
+    await cronwright(['plugin', 'new', 'tool', '--language', 'shell'], { cwd });
+    const manifest = join(cwd, 'tool/plugin.yaml');
+    writeFileSync(manifest, readFileSync(manifest, 'utf8').replace('type: boolean', 'type: bool'));
+    const { out, code } = await cronwright(['check', '--config', 'tool/config'], { cwd });
+    expect(code).toBe(2);
+    expect(out).toMatch(/^tool\/plugin\.yaml:16:\d+: steps\.disk_space\.output\.properties\.low\.type: .*not a type/m);
+  });
+
   it('overwrites nothing', async () => {
     const cwd = projectFolder();
     mkdirSync(join(cwd, 'tool'));
