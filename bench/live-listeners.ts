@@ -83,7 +83,7 @@ function listen(socket: Socket, client: number): void {
   let rest = '';
   socket.on('data', (chunk) => {
     const at = nowMs();
-    const text = rest + chunk.latin1Slice();
+    const text = rest + chunk.toString('latin1');
     if (text.includes(ping)) socket.write(pong);
     let from = text.indexOf(mark);
     let done = 0;
@@ -118,7 +118,7 @@ function open(client: number): Promise<Socket> {
       if (!isOver) dropped += 1;
     });
     socket.once('data', (first) => {
-      const line = first.latin1Slice(0, 12);
+      const line = first.toString('latin1', 0, 12);
       if (line !== (isSse ? 'HTTP/1.1 200' : 'HTTP/1.1 101')) return reject(new Error(`answered with ${line}`));
       listen(socket, client);
       resolve(socket);

@@ -1,4 +1,4 @@
-// All clients of the live stream: who gets which event, in one write a client and flush, and who is dropped.
+// All clients of the live stream: who hears what happens now, who is sent the past first, and how many there may be.
 import type { Clock } from '../../base/clock.ts';
 import type { Queryable } from '../../db/database.ts';
 import { CronwrightError } from '../../domain/errors.ts';
@@ -6,10 +6,11 @@ import type { EventBus } from '../../observe/events.ts';
 import { packLiveCursor } from '../../reads/live-cursor.ts';
 import type { HistoryEntry } from '../../reads/live-history.ts';
 import { deadLetterAlert, subscribeAlerts } from './alerts.ts';
-import { type Encoding, type FramedEvent, framesOf } from './frames.ts';
+import { type FramedEvent, framesOf } from './frames.ts';
 import type { LiveConnection } from './live-connection.ts';
 import { eventsOf, type LiveEvent } from './live-event.ts';
 import { fits, type LiveFilter } from './live-filter.ts';
+import { createLiveRounds } from './live-rounds.ts';
 import { createLiveTail, rereadMs } from './live-tail.ts';
 import { createReplay, type Replay } from './replay.ts';
 
@@ -57,19 +58,9 @@ const maxClientsDefault = 10_000;
 const maxBacklogDefault = 1_048_576;
 const heartbeatDefault = 15_000;
 const historyDefault = 7_776_000_000;
-/** A flush to many takes time: others get their turn after so many clients. */
-const clientsAtOnce = 250;
-/** The longest that events wait for each other, so that many clients cost one write each for several events. */
-const longestGapMs = 10;
 /** How long a client that was sent the past is looked after by itself, because what it has been sent may be told again. */
 const settleMs = 2 * rereadMs;
 const maxPending = 10_000;
-
-/** Clients that get the same events. */
-interface Group {
-  filter: LiveFilter;
-  members: Set<LiveConnection>;
-}
 
 /** A client that is sent the past first. */
 interface Follower {
@@ -87,17 +78,20 @@ export function createLiveHub(options: LiveHubOptions): LiveHub {
   const { maxClients = maxClientsDefault, maxBacklogBytes = maxBacklogDefault } = options;
   const { heartbeatMs = heartbeatDefault, historyMs = historyDefault } = options;
   const connections = new Set<LiveConnection>();
-  const groups = new Map<string, Group>();
   const followers = new Set<Follower>();
   let subscriptions = 0;
-  let pending: FramedEvent[] = [];
-  let isFlushing = false;
-  let isScheduled = false;
-  let notBefore = 0;
   let isStopped = false;
   let heartbeat: NodeJS.Timeout | undefined;
   let changes: Promise<void> = Promise.resolve();
   let tailing: { ready: Promise<void>; endAlerts: () => void } | undefined;
+  const rounds = createLiveRounds({
+    clock,
+    maxBacklogBytes,
+    onRound: () => {
+      for (const follower of followers) catchUp(follower);
+    },
+    onSent: (count) => events.emit('live.published', { count }),
+  });
   const tail = createLiveTail({ db, clock, events, pollMs: options.pollMs ?? 1_000, onEntries: publishEntries });
 
   function publishEntries(entries: readonly HistoryEntry[]): void {
@@ -115,86 +109,22 @@ export function createLiveHub(options: LiveHubOptions): LiveHub {
   }
 
   function publish(framed: FramedEvent): void {
-    pending.push(framed);
+    rounds.publish(framed);
     for (const follower of followers) {
       if (!follower.pending || !fits(follower.filter, framed.event)) continue;
       follower.pending.push(framed);
       if (follower.pending.length > maxPending) follower.connection.end('too_slow');
     }
-    schedule();
-  }
-
-  function schedule(): void {
-    if (isScheduled || isFlushing) return;
-    isScheduled = true;
-    const waitMs = notBefore - clock.monotonic();
-    if (waitMs > 1) setTimeout(flush, waitMs);
-    else setImmediate(flush);
-  }
-
-  function flush(): void {
-    isScheduled = false;
-    isFlushing = true;
-    const from = clock.monotonic();
-    const batch = pending;
-    pending = [];
-    const deliveries = [...groups.values()].map((group) => deliveryOf(group, batch)).filter((one) => one !== undefined);
-    for (const follower of followers) catchUp(follower);
-    void deliver(deliveries).then(() => {
-      isFlushing = false;
-      const tookMs = clock.monotonic() - from;
-      // A third of the time is for the rest of the daemon; what comes meanwhile goes out together.
-      notBefore = clock.monotonic() + Math.min(tookMs / 2, longestGapMs);
-      if (batch.length > 0) events.emit('live.published', { count: batch.length });
-      if (pending.length > 0) schedule();
-    });
-  }
-
-  function deliveryOf(group: Group, batch: readonly FramedEvent[]): Delivery | undefined {
-    const fitting = batch.filter(({ event }) => fits(group.filter, event));
-    if (fitting.length === 0) return undefined;
-    // Those who join during the flush have got these events already.
-    return { members: [...group.members], framed: fitting };
-  }
-
-  async function deliver(deliveries: readonly Delivery[]): Promise<void> {
-    let written = 0;
-    for (const { members, framed } of deliveries) {
-      const frames: Partial<Record<Encoding, Buffer>> = {};
-      for (const connection of members) {
-        frames[connection.encoding] ??= framesOf(framed, connection.encoding);
-        send(connection, frames[connection.encoding] as Buffer);
-        written += 1;
-        if (written % clientsAtOnce === 0) await new Promise((resolve) => setImmediate(resolve));
-      }
-    }
-  }
-
-  function send(connection: LiveConnection, frames: Buffer): void {
-    if (connection.backlogBytes > maxBacklogBytes) connection.end('too_slow');
-    else connection.write(frames);
   }
 
   function catchUp(follower: Follower): void {
     if (!follower.isCaughtUp || !follower.pending) return;
     const news = follower.pending.filter(({ event }) => !follower.replay.hasSent(event));
     follower.pending = [];
-    if (news.length > 0) send(follower.connection, framesOf(news, follower.connection.encoding));
+    if (news.length > 0) rounds.send(follower.connection, framesOf(news, follower.connection.encoding));
     if (clock.monotonic() < follower.joinsAt) return;
     followers.delete(follower);
-    join(follower.connection, follower.filter);
-  }
-
-  function join(connection: LiveConnection, filter: LiveFilter): void {
-    const group = groups.get(filter.key) ?? { filter, members: new Set() };
-    groups.set(filter.key, group);
-    group.members.add(connection);
-  }
-
-  function leave(connection: LiveConnection, filter: LiveFilter): void {
-    const group = groups.get(filter.key);
-    group?.members.delete(connection);
-    if (group?.members.size === 0) groups.delete(filter.key);
+    rounds.join(follower.connection, follower.filter);
   }
 
   /** Nothing is read and nothing heard while nobody listens. */
@@ -237,7 +167,7 @@ export function createLiveHub(options: LiveHubOptions): LiveHub {
     if (!(await replay.finish())) return false;
     follower.isCaughtUp = true;
     follower.joinsAt = clock.monotonic() + settleMs;
-    schedule();
+    rounds.schedule();
     return true;
   }
 
@@ -273,7 +203,7 @@ export function createLiveHub(options: LiveHubOptions): LiveHub {
       let follower: Follower | undefined;
       let live: Promise<boolean>;
       if (fromMs === undefined) {
-        join(connection, filter);
+        rounds.join(connection, filter);
         live = tailed.then(() => connection.isOpen);
       } else {
         const replay = createReplay({ db, clock, connection, filter, historyMs, node });
@@ -285,7 +215,7 @@ export function createLiveHub(options: LiveHubOptions): LiveHub {
       const end = () => {
         if (isEnded) return;
         isEnded = true;
-        leave(connection, filter);
+        rounds.leave(connection);
         if (follower) followers.delete(follower);
         void count(-1);
       };
@@ -300,9 +230,4 @@ export function createLiveHub(options: LiveHubOptions): LiveHub {
       await changes;
     },
   };
-}
-
-interface Delivery {
-  members: readonly LiveConnection[];
-  framed: readonly FramedEvent[];
 }
