@@ -107,6 +107,8 @@ export interface Events {
   'notification.delivered': Delivered & { durationMs: number };
   'notification.retried': Delivered & { delayMs: number; error: string };
   'notification.failed': Delivered & { error: string };
+  /** Somebody wants a call that was given up to be made after all. */
+  'notification.requeued': { id: string; tenant: string; stepType: string; actor: string };
   'node.started': { node: string };
   'node.stopping': { node: string; reason: string };
   /** Who lives, by the database: `hashes` counts the different configurations in the files of live nodes. */

@@ -43,6 +43,7 @@ const levels: Levels = {
   'notification.delivered': 'info',
   'notification.retried': 'warn',
   'notification.failed': 'error',
+  'notification.requeued': 'info',
   'node.started': 'info',
   'node.stopping': 'info',
   'nodes.counted': 'none',

@@ -49,6 +49,7 @@ export function createOutboxDelivery(options: OutboxDeliveryOptions): OutboxDeli
   const stepTypes = registry.list().map(({ id }) => id);
   const changed = createWakeUp();
   const running = new Set<Promise<void>>();
+  let stopListening = () => {};
   let ending = new AbortController();
 
   async function deliver(call: OutboxCall, step: RegisteredStep): Promise<void> {
@@ -117,9 +118,12 @@ export function createOutboxDelivery(options: OutboxDeliveryOptions): OutboxDeli
     wake: () => changed.wake(),
     async start() {
       ending = new AbortController();
+      stopListening();
+      stopListening = events.on('notification.requeued', () => changed.wake());
       await loop.start();
     },
     async stop() {
+      stopListening();
       await loop.stop();
       const ended = Promise.all(running);
       const over = new AbortController();

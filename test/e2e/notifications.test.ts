@@ -136,6 +136,12 @@ describe('on_failure of a daemon', () => {
     expect(metrics).toContain('cronwright_notifications_total{step_type="notify.webhook",result="success"} 1');
     expect((await daemon.get<{ items: Call[] }>('/outbox?state=failed,pending')).items).toEqual([]);
     expect((await daemon.ask('/api/v1/outbox?state=lost')).status).toBe(400);
+    const retry = (call: string) => daemon.ask(`/api/v1/outbox/${call}/retry`, { method: 'POST', json: {} });
+    expect(await retry(calls[0]?.id ?? '')).toMatchObject({
+      status: 409,
+      body: { detail: expect.stringContaining('delivered') },
+    });
+    expect((await retry(id)).status).toBe(404);
 
     expect((await daemon.stop()).code).toBe(0);
     const said = daemon.output() + JSON.stringify(daemon.answers);

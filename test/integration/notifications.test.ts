@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { retryDelivery } from '../../src/control/retry-delivery.ts';
 import type { Pipeline, StepDefinition } from '../../src/domain/pipeline.ts';
 import type { Events } from '../../src/observe/events.ts';
 import { listOutbox } from '../../src/reads/list-outbox.ts';
@@ -203,7 +204,7 @@ describe('a step that notifies through the outbox', () => {
     expect(received.map((one) => one.id)).toEqual([retried[0]?.id]);
   });
 
-  it('gives up at once where the receiver says that it is gone', async () => {
+  it('gives up at once where the receiver says that it is gone, until somebody wants it again', async () => {
     const { url, received } = await receive((response) => response.writeHead(410).end(`no more ${token}`));
     const world = await startWorld({ pipelines: [telling(url)] });
     const failed: Events['notification.failed'][] = [];
@@ -221,7 +222,18 @@ describe('a step that notifies through the outbox', () => {
     ]);
     expect(received).toHaveLength(1);
     // The failure of a notification is told by nobody but the log, the metrics and the list.
-    expect((await outbox()).length).toBe(1);
+    const [call] = await outbox();
+    expect(await outbox()).toHaveLength(1);
+    const request = { tenant: 'default', id: call?.id ?? '', actor: 'ada' };
+    expect(await retryDelivery(world.engine.control, request)).toEqual({ id: call?.id, state: 'pending' });
+    await eventually(async () => expect(received).toHaveLength(2));
+    await eventually(async () => expect(failed).toHaveLength(2));
+    expect(new Set(received.map((one) => one.id)).size).toBe(1);
+    await expect(retryDelivery(world.engine.control, { ...request, tenant: 'other' })).rejects.toThrow(
+      'there is no call',
+    );
+    await sql(test.db, `update cronwright.outbox set state = 'delivered'`);
+    await expect(retryDelivery(world.engine.control, request)).rejects.toThrow('the call is delivered');
   });
 
   it('waits as long as the receiver asks', async () => {

@@ -1,5 +1,6 @@
 // /queue, /nodes, /stats, /config: how the whole of it is doing.
 import { z } from 'zod';
+import { retryDelivery } from '../../control/retry-delivery.ts';
 import { configInForce, configInForceView } from '../../reads/config-in-force.ts';
 import { listNodes, nodeView } from '../../reads/list-nodes.ts';
 import { listOutbox, outboxStates, outboxView } from '../../reads/list-outbox.ts';
@@ -101,4 +102,23 @@ const outbox = defineRoute({
   },
 });
 
-export const queueRoutes: readonly Route[] = [queue, nodes, statistics, config, outbox];
+const retry = defineRoute({
+  method: 'POST',
+  path: '/api/v1/outbox/{id}/retry',
+  operationId: 'retryOutbox',
+  summary: 'Make a call after all that was given up',
+  tag: tags.queue,
+  params: z.strictObject({ id: z.uuid() }),
+  answer: {
+    status: 200,
+    description: 'it is made again within seconds, under its old id',
+    schema: z.object({ id: z.uuid(), state: z.literal('pending') }),
+  },
+  problems: ['not_found', 'conflict'],
+  async handle({ context }, { params, caller }) {
+    const { tenant, actor } = caller;
+    return { body: await retryDelivery(context.control, { tenant, id: params.id, actor }) };
+  },
+});
+
+export const queueRoutes: readonly Route[] = [queue, nodes, statistics, config, outbox, retry];
