@@ -1,5 +1,5 @@
 // What a Go file offers: package comment, functions, types with methods, constants and variables.
-import { clean, legal } from './comment-text.ts';
+import { clean, fenceIndented, legal } from './comment-text.ts';
 import { type ModuleSymbol, maxMembers, type SymbolKind, type SymbolTag } from './module.ts';
 import type { Declared } from './read-tree.ts';
 import { bounded, dedented } from './source-text.ts';
@@ -173,7 +173,7 @@ function docAbove(node: SyntaxNode): { comment: string; tags: SymbolTag[] } {
     tags.push({ tag: 'deprecated', name: '', text: paragraph.slice('Deprecated: '.length) });
     return false;
   });
-  return { comment: fenceIndented(kept.join('\n\n')), tags };
+  return { comment: readGodoc(kept.join('\n\n')), tags };
 }
 
 /** Without directives for the compiler and for tools. */
@@ -185,24 +185,11 @@ function commentText(comments: readonly SyntaxNode[]): string {
   return clean(lines.join('\n'));
 }
 
-/** Indented lines are code, but for lists; `# Title` is a heading and `[Name]` a link to a name. */
-function fenceIndented(text: string): string {
-  const blocks = text.split(/\n\n+/);
-  const isCode = (block: string | undefined): boolean =>
-    block !== undefined && /^[ \t]/.test(block) && !/^\s*([-*+•]|\d+[.)])\s/.test(block);
-  const written = blocks.flatMap((block, at) => {
-    if (!isCode(block))
-      return [block.replace(/^# (.*)$/, '$1:').replace(/\[\*?([\p{L}_][\p{L}\p{N}_.]*)\](?![([:])/gu, '`$1`')];
-    if (isCode(blocks[at - 1])) return [];
-    const end = blocks.findIndex((each, index) => index > at && !isCode(each));
-    const code = blocks
-      .slice(at, end === -1 ? undefined : end)
-      .join('\n\n')
-      .split('\n');
-    const indent = Math.min(
-      ...code.filter((line) => line.trim() !== '').map((line) => line.length - line.trimStart().length),
-    );
-    return [`\`\`\`go\n${code.map((line) => line.slice(indent)).join('\n')}\n\`\`\``];
+/** `# Title` is a heading and `[Name]` a link to a name. */
+function readGodoc(text: string): string {
+  const blocks = text.split(/\n\n+/).map((block) => {
+    if (/^[ \t]/.test(block)) return block;
+    return block.replace(/^# (.*)$/, '$1:').replace(/\[\*?([\p{L}_][\p{L}\p{N}_.]*)\](?![([:])/gu, '`$1`');
   });
-  return written.join('\n\n');
+  return fenceIndented(blocks.join('\n\n'), 1, () => 'go');
 }

@@ -1,5 +1,5 @@
 // Reads docstrings: indentation as the language takes it off, parameters and results as Google, NumPy and Sphinx write them.
-import { clean } from './comment-text.ts';
+import { clean, fenceIndented, unindented } from './comment-text.ts';
 import type { SymbolTag } from './module.ts';
 
 export interface DocText {
@@ -33,7 +33,7 @@ export function readDocstring(raw: string): DocText {
   const lines = clean([first.trim(), ...rest.map((line) => line.slice(indent))].join('\n')).split('\n');
   const { prose, sections } = cutSections(lines);
   const { text, tags } = sphinxFields(prose);
-  return { comment: fenceSessions(text), tags: [...tags, ...sections.flatMap(tagsOf)] };
+  return { comment: fenceCode(text), tags: [...tags, ...sections.flatMap(tagsOf)] };
 }
 
 interface Section {
@@ -69,9 +69,9 @@ function isTitle(text: string): boolean {
 
 function tagsOf({ title, lines }: Section): SymbolTag[] {
   const tag = tagOfSection[title.toLowerCase()];
-  const text = unindented(lines);
+  const text = unindented(lines.join('\n'));
   if (tag === 'param' || tag === 'throws') return items(text).map((item) => ({ tag, ...item }));
-  if (tag === undefined) return [{ tag: 'section', name: title, text: fenceSessions(text) }];
+  if (tag === undefined) return [{ tag: 'section', name: title, text: fenceCode(text) }];
   // A type alone in a line is NumPy's way to say what comes back.
   return [
     { tag, name: '', text: fenceSessions(tag === 'returns' ? text.replace(/^(\S[^\n.]*)\n {2,}/, '`$1`: ') : text) },
@@ -118,6 +118,13 @@ function sphinxFields(lines: readonly string[]): { text: string; tags: SymbolTag
   return { text: clean(prose.join('\n')), tags };
 }
 
+/** Sessions, and indented paragraphs; `::` says that one follows, and that it is code of the language. */
+function fenceCode(text: string): string {
+  const isPython = (before: string): boolean => /::\s*$/.test(before);
+  const fenced = fenceIndented(text, 3, (before) => (isPython(before) ? 'python' : ''));
+  return fenceSessions(fenced.replace(/::(?=\n\n```)/g, ':'));
+}
+
 /** `>>>` and what follows it up to an empty line is code; roles such as :class:`X` are the name alone. */
 function fenceSessions(text: string): string {
   const plain = text
@@ -125,8 +132,10 @@ function fenceSessions(text: string): string {
     .replace(/``([^`\n]+)``/g, '`$1`');
   const lines: string[] = [];
   let indent: number | undefined;
+  let isFenced = false;
   for (const line of [...plain.split('\n'), '']) {
-    if (indent === undefined && /^\s*>>> /.test(line)) {
+    if (/^\s*```/.test(line)) isFenced = !isFenced;
+    if (!isFenced && indent === undefined && /^\s*>>> /.test(line)) {
       indent = line.length - line.trimStart().length;
       lines.push('```python');
     } else if (indent !== undefined && line.trim() === '') {
@@ -136,10 +145,4 @@ function fenceSessions(text: string): string {
     lines.push(line.slice(indent ?? 0));
   }
   return clean(lines.join('\n'));
-}
-
-function unindented(lines: readonly string[]): string {
-  const indents = lines.filter((line) => line.trim() !== '').map((line) => line.length - line.trimStart().length);
-  const indent = indents.length === 0 ? 0 : Math.min(...indents);
-  return clean(lines.map((line) => line.slice(indent)).join('\n'));
 }

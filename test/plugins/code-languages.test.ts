@@ -76,6 +76,15 @@ describe('of Python', () => {
     });
   });
 
+  it('indented paragraphs of docstrings are code, lists and what belongs to them are not', async () => {
+    const doc =
+      'Adds.\n\n    Use it so::\n\n        add(1)\n\n        add(2)\n\n    - one\n\n      of many\n\n    Or:\n\n        x\n    ';
+    const module = await read(`def f():\n    """${doc}"""\n`, 'a.py');
+    expect(find(module, 'f').comment).toBe(
+      'Adds.\n\nUse it so:\n\n```python\nadd(1)\n\nadd(2)\n```\n\n- one\n\n  of many\n\nOr:\n\n```\nx\n```',
+    );
+  });
+
   it('members are what users touch: attributes, properties once, described special methods', async () => {
     const order = find(await fixture('python/shop/orders.py'), 'Order');
     expect(order.members.map(({ name, kind, comment }) => [kind, name, comment])).toEqual([

@@ -38,6 +38,9 @@ describe('the pipeline repo-docs', () => {
     const milestones = pipeline.steps.map((step) => step.progress ?? 0);
     expect(milestones).toEqual([...milestones].sort((a, b) => a - b));
     expect(milestones).toEqual(expect.arrayContaining([10, 30, 60, 90, 100]));
+    // Nothing is published that was not checked.
+    const order = pipeline.steps.map((step) => step.id);
+    expect(order).toEqual(['fetch', 'changed', 'analyze', 'write', 'index', 'validate', 'commit', 'push']);
     for (const step of pipeline.steps.slice(2)) expect(step.if, step.id).toBe('steps.changed.output.changed');
   });
 
