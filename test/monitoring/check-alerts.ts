@@ -6,19 +6,17 @@ import { readRules } from './shipped-files.ts';
 
 /** To be called when the daemon has been killed. */
 export async function checkDown(list: CheckList, prometheus: Prometheus): Promise<void> {
-  const seen = new Set<string>();
   await list.check('CronwrightDown is pending, then fires, when the daemon is killed', async () => {
     const firing = await eventually(
       'CronwrightDown fires',
-      async () => {
-        const [alert] = (await ruleOf(prometheus, 'CronwrightDown')).alerts;
-        if (alert) seen.add(alert.state);
-        return alert?.state === 'firing' ? alert : undefined;
-      },
+      // The one without an instance is of the seconds before Prometheus knew its target.
+      async () => (await downAlerts(prometheus)).find(({ state, labels }) => state === 'firing' && labels.instance),
       30_000,
-      () => [...seen],
+      () => prometheus.output(),
     );
-    if (!seen.has('pending')) throw new Error('it was never pending');
+    const passed = 'ALERTS{alertname="CronwrightDown", alertstate="pending", instance!=""}';
+    const pending = await prometheus.queryRange(passed, 120);
+    if (pending.length === 0) throw new Error('it was never pending');
     return firing.annotations.summary ?? '';
   });
 }
@@ -33,9 +31,7 @@ export async function checkAlerts(list: CheckList, prometheus: Prometheus): Prom
     return loaded.join(', ');
   });
   await list.check('CronwrightDown is over when the daemon is back', async () => {
-    await eventually('no alert', async () =>
-      (await ruleOf(prometheus, 'CronwrightDown')).alerts.length === 0 ? true : undefined,
-    );
+    await eventually('no alert', async () => ((await downAlerts(prometheus)).length === 0 ? true : undefined));
     return 'no alert';
   });
   await list.check('CronwrightScheduleMissed names the schedules that were missed', () =>
@@ -77,6 +73,10 @@ async function names(
   const silent = firing.filter(({ labels, annotations }) => !annotations.description?.includes(labels[label] ?? '?'));
   if (silent.length > 0) throw new Error(`the description does not name it: ${JSON.stringify(silent)}`);
   return found().join(', ');
+}
+
+async function downAlerts(prometheus: Prometheus): Promise<RuleState['alerts']> {
+  return (await ruleOf(prometheus, 'CronwrightDown')).alerts;
 }
 
 async function ruleOf(prometheus: Prometheus, name: string): Promise<RuleState> {

@@ -4,11 +4,14 @@ import type { CheckList } from './check-list.ts';
 import type { Prometheus, Sample } from './prometheus-process.ts';
 import { type DashboardQuery, dashboardQueries, labelVariables, readDashboard } from './shipped-files.ts';
 
-/** The sampler measures every 15 s and rates want two of everything; a busy machine takes its time. */
+/** For all queries together: the sampler measures every 15 s and rates want two of everything; a busy machine takes its time. */
 const patienceMs = 90_000;
+/** For a query whose turn comes when that is over. */
+const leastPatienceMs = 3_000;
 /** What Grafana makes of it at a scrape every second; here it also spans the gaps of rare events. */
 const rateInterval = '15s';
-const windowSeconds = 60;
+/** Longer than all of this takes. */
+const windowSeconds = 300;
 
 /** Rightly empty in quiet times. Here the condition is made, so that they are seen with something in them. */
 const emptyInQuietTimes: Readonly<Record<string, string>> = {
@@ -29,6 +32,7 @@ const zeroHere: Readonly<Record<string, string>> = {
 
 export async function checkQueries(list: CheckList, prometheus: Prometheus): Promise<void> {
   const dashboard = readDashboard();
+  const until = createPatience();
   const values = new Map<string, string>();
   for (const { name, series, label } of labelVariables(dashboard)) {
     await list.check(`variable ${name}`, async () => {
@@ -48,13 +52,14 @@ export async function checkQueries(list: CheckList, prometheus: Prometheus): Pro
     if (unknown.length > 0) throw new Error(`there is no ${unknown.join(', ')}`);
     return exceptions.join(', ');
   });
-  for (const query of queries) await list.check(query.name, () => checkQuery(query, values, prometheus));
+  for (const query of queries) await list.check(query.name, () => checkQuery(query, values, prometheus, until));
 }
 
 async function checkQuery(
   { name, expr }: DashboardQuery,
   values: ReadonlyMap<string, string>,
   prometheus: Prometheus,
+  until: Until,
 ): Promise<string> {
   const text = fillIn(expr, values);
   const complaint = complaintOf(name in zeroHere ? 0 : Number.MIN_VALUE);
@@ -86,13 +91,19 @@ function complaintOf(atLeast: number): (samples: readonly Sample[]) => string | 
   };
 }
 
-async function until<Found>(ask: () => Promise<Found>, wrong: (found: Found) => string | undefined): Promise<Found> {
-  for (const deadline = performance.now() + patienceMs; ; await sleep(500)) {
-    const found = await ask();
-    const why = wrong(found);
-    if (why === undefined) return found;
-    if (performance.now() > deadline) throw new Error(`${why} for ${patienceMs / 1_000} s`);
-  }
+type Until = <Found>(ask: () => Promise<Found>, wrong: (found: Found) => string | undefined) => Promise<Found>;
+
+/** Asks again and again until nothing is wrong, or time is up. */
+function createPatience(): Until {
+  const all = performance.now() + patienceMs;
+  return async (ask, wrong) => {
+    for (const deadline = Math.max(all, performance.now() + leastPatienceMs); ; await sleep(500)) {
+      const found = await ask();
+      const why = wrong(found);
+      if (why === undefined) return found;
+      if (performance.now() > deadline) throw new Error(why);
+    }
+  };
 }
 
 function describe(samples: readonly Sample[]): string {
