@@ -1,5 +1,5 @@
 // The plugin page, followed word for word from an empty folder, with the packed Cronwright; then what the package has to hold.
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -7,6 +7,7 @@ import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import { packageRoot } from '../../src/base/package-root.ts';
 import { followPage, readPage, runCommands } from '../support/follow-page.ts';
+import { hasPython } from '../support/has-python.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
 const page = readPage(readFileSync(join(packageRoot, 'docs/WRITING-A-PLUGIN.md'), 'utf8'));
@@ -112,11 +113,9 @@ describe('the packed Cronwright', () => {
     expect(said).toContain('0 problems, 0 warnings');
   });
 
-  it.each(['shell', 'python'])('writes a plugin in %s whose own tests pass', { timeout: 60_000 }, async (language) => {
-    if (language === 'python' && !hasPython()) {
-      console.warn('SKIPPED: there is no python3 here, so the tests of a plugin in Python are not run');
-      return;
-    }
+  it.each(['shell', ...(hasPython() ? ['python'] : [])])('writes a plugin in %s whose own tests pass', {
+    timeout: 60_000,
+  }, async (language) => {
     const commands = `npx cronwright plugin new in-${language} --language ${language}\nnpm test --prefix in-${language}`;
     const said = await runCommands(commands, { folder, env });
     expect(said).toMatch(/^# pass [23]$/m);
@@ -170,12 +169,3 @@ describe('the packed Cronwright', () => {
     expect(foreign).toEqual([]);
   });
 });
-
-function hasPython(): boolean {
-  try {
-    execFileSync('python3', ['--version']);
-    return true;
-  } catch {
-    return false;
-  }
-}

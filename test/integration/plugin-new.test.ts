@@ -1,24 +1,14 @@
 // `cronwright plugin new`: what it writes loads, runs, passes its own tests and is left alone the second time.
-import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { packageRoot } from '../../src/base/package-root.ts';
 import { createDaemonFolder, type DaemonFolder } from '../support/daemon-process.ts';
+import { hasPython } from '../support/has-python.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { cronwright } from '../unit/cli/memory-context.ts';
 
 const programEnv = { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '' };
-const hasPython = (() => {
-  try {
-    execFileSync('python3', ['--version']);
-    return true;
-  } catch {
-    console.warn('SKIPPED: there is no python3 here, so a plugin in Python is not run');
-    return false;
-  }
-})();
-
 let databases: DaemonFolder;
 let dataDir: string;
 beforeAll(async () => {
@@ -68,7 +58,7 @@ describe('plugin new', () => {
 
   it('writes plugins that run, in all languages in one pipeline', async () => {
     const cwd = projectFolder();
-    const languages = hasPython ? ['ts', 'shell', 'python'] : ['ts', 'shell'];
+    const languages = hasPython() ? ['ts', 'shell', 'python'] : ['ts', 'shell'];
     for (const language of languages)
       await cronwright(['plugin', 'new', `in-${language}`, '--language', language], { cwd });
     mkdirSync(join(cwd, 'config/pipelines'), { recursive: true });

@@ -1,5 +1,4 @@
 // Plugins in Python and shell: the examples at work, and what becomes of programs that misbehave.
-import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -7,18 +6,9 @@ import { packageRoot } from '../../src/base/package-root.ts';
 import { createAbortError } from '../../src/steps/abort-reason.ts';
 import { loadPlugins } from '../../src/steps/load-plugins.ts';
 import { createRegistry, type RegisteredStep } from '../../src/steps/registry.ts';
+import { hasPython } from '../support/has-python.ts';
 import { errorOf, outputOf, runStep } from '../support/step-context.ts';
 import { tempFolder } from '../support/temp-folder.ts';
-
-const hasPython = (() => {
-  try {
-    execFileSync('python3', ['--version']);
-    return true;
-  } catch {
-    console.warn('SKIPPED: there is no python3 here, so the Python example is not tested');
-    return false;
-  }
-})();
 
 async function stepsOf(folder: string): Promise<(name: string) => RegisteredStep> {
   const { plugins, problems } = await loadPlugins({ builtIn: {}, listed: [folder], baseDir: packageRoot });
@@ -33,7 +23,7 @@ async function stepsOf(folder: string): Promise<(name: string) => RegisteredStep
 
 const messages = (ran: { recorded: { log: { message: string }[] } }) => ran.recorded.log.map(({ message }) => message);
 
-describe.runIf(hasPython)('the example in Python', () => {
+describe.runIf(hasPython())('the example in Python', () => {
   let step: Awaited<ReturnType<typeof stepsOf>>;
   beforeAll(async () => {
     step = await stepsOf('./examples/plugin-python');

@@ -189,6 +189,19 @@ describe('testStep', () => {
     expect(tokens).toEqual([1, 2]);
   });
 
+  it('keeps what the step puts into the outbox, once for all attempts, and makes the call from there', async () => {
+    const later = step(async (ctx, input) => {
+      if (ctx.delivery) return `delivered what was put at ${ctx.delivery.putAt}`;
+      const { id } = await ctx.outbox.put();
+      if (ctx.attempt === 1) throw new StepError('transient', 'after the put');
+      return { id, input };
+    });
+    const { outbox } = await testStep(later, { input: { n: 7 }, idempotencyKey: 'key-1', attempts: 2 });
+    expect(outbox).toEqual([{ id: 'key-1', input: { n: 7 } }]);
+    const delivered = await testStep(later, { delivery: { putAt: '2026-01-01T00:00:00Z' } });
+    expect(delivered.output).toBe('delivered what was put at 2026-01-01T00:00:00Z');
+  });
+
   it('puts files before an attempt', async () => {
     const reads = step((ctx) => readFileSync(join(ctx.workspace, 'a.txt'), 'utf8'));
     const beforeAttempt = ({ workspace, attempt }: { workspace: string; attempt: number }) =>
