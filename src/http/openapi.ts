@@ -25,7 +25,12 @@ const problem = z
   })
   .meta({ id: 'Problem', description: 'RFC 9457 problem details' });
 
-const statusOf: Partial<Record<ErrorCode, number>> = { not_found: 404, conflict: 409, limit_reached: 429 };
+const statusOf: Partial<Record<ErrorCode, number>> = {
+  not_found: 404,
+  conflict: 409,
+  limit_reached: 429,
+  unavailable: 503,
+};
 
 const descriptions: Readonly<Record<number, string>> = {
   400: 'the request is wrong: `problems` tells where and why',
@@ -36,6 +41,7 @@ const descriptions: Readonly<Record<number, string>> = {
   413: 'the body is too large',
   415: 'the body has to be application/json',
   429: 'the queue is full; Retry-After tells when to ask again',
+  503: 'not now: too many clients, or the daemon is stopping',
 };
 
 const tenantHeaders = z.object({

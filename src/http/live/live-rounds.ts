@@ -17,8 +17,8 @@ export interface LiveRounds {
 
 /** Writing to many takes time: others have their turn after so many. */
 const clientsAtOnce = 250;
-/** The longest pause between rounds. Most of a round is the system's own work, and it takes the time that is left to others. */
-const longestGapMs = 5;
+/** The longest pause between rounds: it is part of how late an event is, and it saves a write to every client. */
+const longestGapMs = 10;
 
 /** Clients that get the same. */
 interface Group {
@@ -81,7 +81,7 @@ export function createLiveRounds(options: {
     if (toBeSent > first) onSent(toBeSent - first);
     log = log.slice(toBeSent - first);
     first = toBeSent;
-    notBefore = clock.monotonic() + Math.min((clock.monotonic() - from) / 3, longestGapMs);
+    notBefore = clock.monotonic() + Math.min(clock.monotonic() - from, longestGapMs);
     isUnderWay = false;
     if (log.length > 0) schedule();
   }
