@@ -3,7 +3,7 @@ import { type Queryable, statement } from '../db/database.ts';
 import type { FailureNotice } from '../domain/failure-notice.ts';
 
 /** The step that calls from the settings' `on_failure` are listed under. */
-export const onFailureStep = 'on_failure';
+const onFailureStep = 'on_failure';
 
 /**
  * Parameters `$first`… are those of `noticeParams`. Many notices of one id become one row: the first of them, or the sum of
