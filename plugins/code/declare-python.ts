@@ -1,10 +1,11 @@
 // What a Python module offers: docstrings, functions, classes with methods and attributes, constants, names passed on.
 import { clean, legal, notForReaders } from './comment-text.ts';
 import { type ModuleSymbol, maxMembers, type SymbolMember } from './module.ts';
-import { type DocText, readDocstring } from './python-docstring.ts';
+import { readDocstring } from './python-docstring.ts';
+import { assigned, callable, decorators, docOf, docstring, stringText } from './python-signatures.ts';
 import type { Declared } from './read-tree.ts';
 import { bounded, dedented } from './source-text.ts';
-import { childOf, declarationsIn, type SyntaxFile, type SyntaxNode } from './syntax-tree.ts';
+import { declarationsIn, type SyntaxFile, type SyntaxNode } from './syntax-tree.ts';
 
 /** Pure: equal trees give equal symbols. */
 export function declarePython(file: SyntaxFile): Declared {
@@ -155,70 +156,8 @@ function membersOf(file: SyntaxFile, statements: readonly SyntaxNode[]): SymbolM
 }
 
 /** `name = value`, `name: type = value`; the string below it is its comment. */
-function assigned(
-  file: SyntaxFile,
-  statement: SyntaxNode,
-  next: SyntaxNode | undefined,
-): { name: string; signature: string; comment: string }[] {
-  const node = statement.type === 'expression_statement' ? statement.namedChild(0) : null;
-  const left = node?.childForFieldName('left');
-  if (node?.type !== 'assignment' || left === null || left === undefined) return [];
-  const targets =
-    left.type === 'identifier' ? [left] : left.namedChildren.filter((child) => child.type === 'identifier');
-  if (!['identifier', 'pattern_list', 'tuple_pattern'].includes(left.type)) return [];
-  const type = node.childForFieldName('type');
-  const value = node.childForFieldName('right');
-  const comment = next === undefined ? undefined : docstring(next);
-  return targets.map((target) => {
-    const head = type === null ? target.text : `${target.text}: ${dedented(file.text, type.startIndex, type.endIndex)}`;
-    const shown = value === null || targets.length > 1 ? '' : shortValue(value, type !== null);
-    return { name: target.text, signature: `${head}${shown}`, comment: comment ?? hashComment(statement) };
-  });
-}
-
-function shortValue(value: SyntaxNode, isTyped: boolean): string {
-  if (value.text.length <= (isTyped ? 60 : 100) && !value.text.includes('\n')) return ` = ${value.text}`;
-  if (isTyped) return '';
-  const called = value.type === 'call' ? value.childForFieldName('function')?.text : undefined;
-  if (called !== undefined && called.length <= 80 && !called.includes('\n')) return ` = ${called}(…)`;
-  const around: Readonly<Record<string, string>> = { dictionary: '{…}', set: '{…}', list: '[…]', tuple: '(…)' };
-  return ` = ${around[value.type] ?? '…'}`;
-}
-
 /** `#: what it is` directly above. */
-function hashComment(statement: SyntaxNode): string {
-  const lines: string[] = [];
-  let row = statement.startPosition.row;
-  for (
-    let above = statement.previousNamedSibling;
-    above?.type === 'comment' && above.endPosition.row === row - 1;
-    above = above.previousNamedSibling
-  ) {
-    if (!above.text.startsWith('#:')) break;
-    lines.unshift(above.text.replace(/^#: ?/, ''));
-    row -= 1;
-  }
-  return clean(lines.join('\n'));
-}
-
 /** Decorators and the head of a function, without its colon and body. */
-function callable(file: SyntaxFile, statement: SyntaxNode): string {
-  const node = statement.childForFieldName('definition') ?? statement;
-  const end = node.childForFieldName('return_type') ?? node.childForFieldName('parameters') ?? node;
-  const head = dedented(file.text, node.startIndex, end.endIndex);
-  return bounded([...decorators(file, statement), head].join('\n'), '#');
-}
-
-function decorators(file: SyntaxFile, statement: SyntaxNode): string[] {
-  if (statement.type !== 'decorated_definition') return [];
-  return statement.namedChildren
-    .filter((child) => child.type === 'decorator')
-    .map((child) => {
-      const text = dedented(file.text, child.startIndex, child.endIndex);
-      return text.length <= 100 && !text.includes('\n') ? text : `${/^@[\w.]+/.exec(text)?.[0] ?? '@'}(…)`;
-    });
-}
-
 function isOverload(signature: string): boolean {
   return /^@(\w+\.)*overload$/m.test(signature);
 }
@@ -258,27 +197,6 @@ function importedNames(statements: readonly SyntaxNode[]): ReadonlySet<string> {
 
 function symbolAt(node: SyntaxNode, name: string, exported: boolean): Omit<ModuleSymbol, 'kind' | 'signature'> {
   return { name, exported, comment: '', tags: [], line: node.startPosition.row + 1, members: [] };
-}
-
-function docOf(node: SyntaxNode): DocText {
-  const first = node.childForFieldName('body')?.namedChildren.find((child) => child.type !== 'comment');
-  return readDocstring(first === undefined ? '' : (docstring(first) ?? ''));
-}
-
-function docstring(statement: SyntaxNode): string | undefined {
-  const only =
-    statement.type === 'expression_statement' && statement.namedChildCount === 1 ? statement.namedChild(0) : null;
-  if (only?.type !== 'string' || /^[rRuU]?["']/.exec(only.text) === null) return undefined;
-  return stringText(only);
-}
-
-function stringText(node: SyntaxNode): string {
-  const start = childOf(node, 'string_start')?.text ?? '';
-  const text = node.namedChildren
-    .filter((child) => child.type !== 'string_start' && child.type !== 'string_end')
-    .map((child) => child.text)
-    .join('');
-  return /r/i.test(start) ? text : text.replace(/\\\n/g, '').replace(/\\(["'\\])/g, '$1');
 }
 
 /** The docstring, else the comment at the top. */
