@@ -18,7 +18,7 @@ import {
   type Script,
   startEngineWorld,
 } from '../support/engine-world.ts';
-import { testPipeline, testStep } from '../support/http-world.ts';
+import { enqueueRun, testPipeline, testStep } from '../support/http-world.ts';
 import { type LiveClient, openSocket, readEvents } from '../support/live-clients.ts';
 
 const steps = ['fetch', 'build', 'publish'].map((id, i, all) =>
@@ -158,6 +158,21 @@ describe('the live stream', () => {
       expect(told(heard, id)).toEqual(await stored(id));
       expect(heard.heard.filter((one) => one.event === 'run.claimed').length).toBeGreaterThan(1);
     }
+  });
+
+  it('looks for what is missing before it tells what a worker did to a run from elsewhere', async () => {
+    const alone = await createTestDatabase('postgres');
+    const node = await startNode(alone.db, { pollMs: 3_600_000 });
+    const heard = keep(await readEvents(`${node.server.url}/api/v1/events`));
+    await heard.hears(ended(await node.world.start('plain')));
+    // Nobody here is told of it.
+    const { id } = await enqueueRun(alone.db, plain, { actor: 'anna' });
+    await heard.hears(ended(id), 10_000);
+    expect(heard.numbers(id)).toEqual(heard.numbers(id).map((_, i) => i + 1));
+    expect(heard.heard.find((one) => one.run_id === id)).toMatchObject({ event: 'run.enqueued', actor: 'anna' });
+    heard.close();
+    await stopNode(node);
+    await alone.close();
   });
 
   it('tells what is written without a worker, such as a cancel', async () => {
