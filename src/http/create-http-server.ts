@@ -57,10 +57,12 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       const stopping = server;
       server = undefined;
       url = '';
+      // Nobody comes in any more, those least who come back to the live stream as soon as they have been sent away.
+      const closing = stopping && close(stopping, drainMs);
       // These answers have no end of their own.
       await live?.stop();
       live = undefined;
-      if (stopping) await close(stopping, drainMs);
+      await closing;
     },
     wakeLive: () => live?.wake(),
   };

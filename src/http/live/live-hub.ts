@@ -39,6 +39,7 @@ export interface LiveSubscription {
 export interface LiveHub {
   readonly node: string;
   readonly heartbeatMs: number;
+  readonly isStopped: boolean;
   /** Throws `unavailable` where there are too many clients, or the daemon stops. */
   requireRoom(): void;
   /** Counts the connection until it closes, and lets it hear heartbeats. */
@@ -174,9 +175,13 @@ export function createLiveHub(options: LiveHubOptions): LiveHub {
   return {
     node,
     heartbeatMs,
+    get isStopped() {
+      return isStopped;
+    },
     requireRoom() {
-      if (isStopped)
+      if (isStopped) {
         throw new CronwrightError('unavailable', 'the daemon is stopping: connect to another node, or later');
+      }
       if (connections.size < maxClients) return;
       throw new CronwrightError(
         'unavailable',

@@ -35,6 +35,11 @@ export const eventStream: Route = {
     const query = checkInput(liveQuery, Object.fromEntries(given), 'query');
     const filter = readFilter(query, caller.tenant);
     const { fromMs, cursor } = readStart(query, incoming.headers['last-event-id'], live);
+    // An EventSource that is answered 503 never tries again; one whose connection breaks does.
+    if (live.isStopped) {
+      outgoing.destroy();
+      return RESPONSE_ALREADY_SENT;
+    }
     live.requireRoom();
     const { headers } = textResponse(null, 'text/event-stream; charset=utf-8', 200, unbuffered);
     if (incoming.method === 'HEAD') return new Response(null, { headers });
