@@ -5,10 +5,6 @@ import { uuidv7 } from 'uuidv7';
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-export function isFolderId(text: string): boolean {
-  return uuid.test(text);
-}
-
 /** Makes folder and file where they are missing. Rejects where it cannot be read, or holds something else than a UUID. */
 export async function loadFolderId(folder: string, name: string): Promise<string> {
   const file = join(folder, name);
@@ -16,7 +12,7 @@ export async function loadFolderId(folder: string, name: string): Promise<string
   const known = await readFile(file, 'utf8').catch(unlessMissing);
   if (known === undefined) await makeOnce(file);
   const id = (known ?? (await readFile(file, 'utf8'))).trim();
-  if (isFolderId(id)) return id;
+  if (uuid.test(id)) return id;
   throw new Error(`${file} does not hold the id of a folder: got "${id.slice(0, 50)}", expected a UUID`);
 }
 

@@ -162,7 +162,12 @@ const artifact = defineRoute({
   answer: { status: 200, description: 'its bytes, with its own media type', schema: z.string() },
   problems: ['not_found'],
   async handle({ context }, { params, caller }) {
-    const { artifact, chunks } = await artifactContent({ db: context.db, files: context.artifactFiles }, caller.tenant, params.id, params.artifact_id);
+    const { artifact, chunks } = await artifactContent(
+      { db: context.db, files: context.artifactFiles },
+      caller.tenant,
+      params.id,
+      params.artifact_id,
+    );
     return textResponse(ReadableStream.from(chunks) as ReadableStream<Uint8Array>, artifact.media_type, 200, {
       'content-length': String(artifact.size),
       'content-disposition': `attachment; filename*=UTF-8''${encodeRfc8187(artifact.name)}`,

@@ -60,6 +60,7 @@ describe('the core set', () => {
         'schedule_lag_seconds',
         'schedule_missed_total',
         'schedule_next_fire_timestamp_seconds',
+        'schedules_stalled',
         'scheduler_last_tick_timestamp_seconds',
         'step_attempts_total',
         'step_duration_seconds',
