@@ -17,7 +17,7 @@ export async function nodes(context: CliContext, options: DaemonOptions): Promis
 
 /** Which configuration is in force, and how to read the marks. */
 function notes(context: CliContext, { in_force: inForce, items }: NodesAnswer): string[] {
-  if (inForce === null) return [];
+  if (!inForce) return [];
   const { dim, red } = context.stdout.colors;
   const when = showRelative(Date.parse(inForce.applied_at), context.clock.now());
   const told = `${dim('in force')} ${inForce.hash.slice(0, 8)}, applied by ${inForce.node_name} ${when}`;
