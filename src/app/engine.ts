@@ -1,6 +1,4 @@
 // The engine of one node: database, scheduler, workers and upkeep, wired in one straight line and undone in reverse.
-import { existsSync, rmSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { uuidv7 } from 'uuidv7';
@@ -12,11 +10,7 @@ import type { Database } from '../db/database.ts';
 import { migrate } from '../db/migrate.ts';
 import type { PipelineCatalog } from '../domain/pipeline-catalog.ts';
 import { createNodeWatch } from '../maintenance/node-watch.ts';
-import { createPruner } from '../maintenance/pruner.ts';
-import { createRescuer } from '../maintenance/rescuer.ts';
 import { createRunTimers } from '../maintenance/run-timers.ts';
-import { createStuckWatch } from '../maintenance/stuck-watch.ts';
-import { createUnservedWatch } from '../maintenance/unserved-watch.ts';
 import type { EventBus } from '../observe/events.ts';
 import { admitRuns } from '../queue/admit-runs.ts';
 import { forgetNode, leaveNode, registerNode } from '../queue/register-node.ts';
@@ -24,30 +18,31 @@ import { createScheduler } from '../schedule/scheduler.ts';
 import { createStallWatch } from '../schedule/stall-watch.ts';
 import { createObservedStep } from '../steps/observed-step.ts';
 import type { Registry } from '../steps/registry.ts';
-import { type ArtifactFiles, openArtifactFiles } from '../store/artifact-files.ts';
+import type { ArtifactFiles } from '../store/artifact-files.ts';
 import { createSecrets } from '../store/secrets.ts';
-import { shareArtifactFiles } from '../store/share-artifact-files.ts';
-import { createAttemptHost, workspacePath } from '../worker/attempt-host.ts';
+import { createAttemptHost } from '../worker/attempt-host.ts';
 import { createCheckpointWriter } from '../worker/checkpoint-writer.ts';
 import { createDefinitions } from '../worker/definitions.ts';
 import { createOutboxDelivery } from '../worker/deliver-outbox.ts';
 import { createDeliveryServices } from '../worker/delivery-services.ts';
 import type { ExecuteDeps } from '../worker/execute-deps.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
-import { createLazyStarts } from '../worker/lazy-starts.ts';
-import type { HasWorkspace } from '../worker/load-live-runs.ts';
 import { createRefuseRuns, type Lacks } from '../worker/refuse-runs.ts';
 import { createRunLogs } from '../worker/run-logs.ts';
 import { createServedRoutes } from '../worker/served-routes.ts';
 import { createWorkerPool } from '../worker/worker-pool.ts';
 import { storeDefinitions } from './apply-pipelines.ts';
-import { createCleanUps } from './clean-ups.ts';
+import { type CleanUps, createCleanUps } from './clean-ups.ts';
 import { createConnections } from './connections.ts';
 import { loadDataHome } from './data-home.ts';
 import { createNodeHints } from './node-hints.ts';
 import { createNoticesOf } from './notifications.ts';
+import { openArtifacts } from './open-artifacts.ts';
 import { createPipelinesInForce } from './pipelines-in-force.ts';
+import { createRunWorkspaces } from './run-workspaces.ts';
 import { createSharedConfig } from './shared-config.ts';
+import { createStepHost, pickVariables } from './step-host.ts';
+import { createUpkeep } from './upkeep.ts';
 
 export interface EngineOptions {
   db: Database;
@@ -94,10 +89,22 @@ export interface Engine {
 /** An idle node looks this much less often where it need not. */
 const pollsSpared = 5;
 
+/** Rejects, all undone, where a part cannot start. */
 export async function startEngine(options: EngineOptions): Promise<Engine> {
+  const cleanUps = createCleanUps();
+  const onFailed = (service: string, error: unknown) =>
+    options.events.emit('service.crashed', { service, error: String(error) });
+  try {
+    return await wire(options, cleanUps);
+  } catch (error) {
+    await cleanUps.run(onFailed);
+    throw error;
+  }
+}
+
+async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine> {
   const { db, settings, registry, events } = options;
   const { timing } = settings;
-  const cleanUps = createCleanUps();
   const clock = createAdjustableClock();
   const node = {
     id: options.nodeId ?? uuidv7(),
@@ -167,20 +174,12 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       configHash: options.schedules ? config.ownHash : null,
     });
   await register();
-  const { artifactsDir } = settings;
-  const artifactFiles = artifactsDir === undefined ? undefined : await openArtifactFiles(artifactsDir);
-  if (artifactFiles && artifactsDir !== undefined && !isAlone) {
-    const mine = { id: node.id, folder: artifactsDir, folderId: artifactFiles.id, leaseMs: timing.leaseMs };
-    await shareArtifactFiles(db, mine).catch(async (error: unknown) => {
-      await leaveNode(db, { id: node.id, home });
-      throw error;
-    });
-  }
   cleanUps.add('node', async () => {
     if (!options.schedules) return forgetNode(db, node.id);
     await leaveNode(db, { id: node.id, home });
     hints.tell('work');
   });
+  const artifactFiles = await openArtifacts(db, settings, node.id);
 
   const secrets = createSecrets(settings.secrets, options.env);
   const connections = createConnections({ self: db, configured: settings.connections, env: options.env });
@@ -201,22 +200,9 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     onWritten: () => hints.tell('history'),
   });
 
-  const host = {
-    get apiUrl() {
-      return options.apiUrl();
-    },
-    dataDir: settings.dataDir,
-    programEnv: pick(options.env, ['PATH', 'HOME', 'LANG', 'TMPDIR']),
-    get allowPrivateHosts() {
-      const own = options.apiUrl();
-      // Its own API is no private address to a daemon.
-      return own === undefined
-        ? settings.http.allowPrivateHosts
-        : [...settings.http.allowPrivateHosts, new URL(own).host];
-    },
-  };
-  // Most runs have no files, and to ask the file system costs as much as the rest of a run's end.
-  const withFiles = new Set<string>();
+  const host = createStepHost(settings, options.env, options.apiUrl);
+  const workspaces = createRunWorkspaces({ dataDir: settings.dataDir, home, events });
+  cleanUps.add('workspaces', () => workspaces.stop());
   const observed = createObservedStep({
     services: createAttemptHost({
       db,
@@ -226,7 +212,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       secrets,
       host,
       run: (id) => pool.runs.get(id),
-      onWorkspace: (id) => withFiles.add(id),
+      onWorkspace: (id) => workspaces.note(id),
       onOutbox: () => outbox.wake(),
       connection: (name, readOnly) => connection(name, readOnly),
     }),
@@ -260,21 +246,9 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     node: node.id,
     noticesOf,
     home,
-    hasFiles: (id) => withFiles.has(id),
-    baseEnv: pick(options.env, ['REPO']),
+    hasFiles: (id) => workspaces.has(id),
+    baseEnv: pickVariables(options.env, ['REPO']),
     random: Math.random,
-  };
-  const hasFiles = (id: string) => existsSync(workspacePath(settings.dataDir, id));
-  const hasWorkspace: HasWorkspace = ({ runId, home: last, record }) => {
-    if (last !== null && last !== home) {
-      // What is here is from before another node went on with the run.
-      withFiles.delete(runId);
-      rmSync(workspacePath(settings.dataDir, runId), { recursive: true, force: true });
-      return false;
-    }
-    if (hasFiles(runId)) withFiles.add(runId);
-    const parentId = record?.parentId ?? null;
-    return withFiles.has(runId) || (parentId !== null && hasFiles(parentId));
   };
   const lacks: Lacks = new Map();
   const routes = createServedRoutes({
@@ -295,7 +269,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     ...execute,
     definitions: createDefinitions({ db, catalog: inForce, registry }),
     apiUrl: options.apiUrl,
-    hasWorkspace,
+    hasWorkspace: workspaces.canGoOn,
     routes: () => routes.list(),
     // A run without a daemon has nobody to be left to.
     ...(options.schedules ? { refuse } : {}),
@@ -347,43 +321,20 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     longestMs: timing.pollMs * pollsSpared,
     onReady: offerWork,
   });
-  const upkeep = [
-    createLazyStarts({ runs: pool.runs, deps: execute, clock }),
-    timers,
-    createRescuer({
-      db,
-      clock,
-      events,
-      node: node.id,
-      home,
-      holds: (id) => pool.runs.has(id),
-      everyMs: timing.rescueMs,
-      leaseMs: timing.leaseMs,
-      isAlone,
-      onRescued: offerWork,
-      noticesOf,
-    }),
-    createPruner({
-      db,
-      clock,
-      events,
-      artifactFiles,
-      rule: settings.retention,
-      everyMs: timing.pruneMs,
-      workspaces: join(settings.dataDir, 'workspaces'),
-      keepWorkspacesMs: settings.retention.logsMs,
-    }),
-    ...(options.schedules ? [outbox] : []),
-    createStuckWatch({ db, events, node: node.id, stuckMs: timing.stuckMs }),
-    createUnservedWatch({
-      db,
-      clock,
-      events,
-      everyMs: timing.rescueMs * 3,
-      afterMs: timing.leaseMs,
-      lacked: (version) => lacks.get(version),
-    }),
-  ];
+  const upkeep = createUpkeep({
+    db,
+    clock,
+    events,
+    settings,
+    node: node.id,
+    home,
+    artifactFiles,
+    execute,
+    runs: pool.runs,
+    lacks,
+    onReady: offerWork,
+  });
+  const services = [...upkeep, timers, ...(options.schedules ? [outbox] : [])];
 
   async function admitFreed(keys: readonly { tenant: string; key: string }[]): Promise<void> {
     try {
@@ -395,11 +346,6 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     }
   }
 
-  // A completed run's files are of no more use; those of others are kept for a retry.
-  const endFiles = events.on('run.finished', ({ runId, state }) => {
-    if (!withFiles.delete(runId) || state !== 'completed') return;
-    void rm(workspacePath(settings.dataDir, runId), { recursive: true, force: true }).catch(onCrash('workspaces'));
-  });
   // Whoever waits for a time is somebody's timer from now on.
   cleanUps.add(
     'timers of released runs',
@@ -408,18 +354,12 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       if (state === 'pending') hints.tell('work');
     }),
   );
-  const loseFiles = events.on('run.lease_lost', ({ runId }) => withFiles.delete(runId));
-  cleanUps.add('workspaces', () => {
-    endFiles();
-    loseFiles();
-  });
-
   await heartbeat.start();
   cleanUps.add('heartbeat', () => heartbeat.stop());
   await logs.start();
   await pool.start();
   cleanUps.add('worker-pool', () => pool.stop());
-  for (const service of upkeep) {
+  for (const service of services) {
     await service.start();
     cleanUps.add(service.name, () => service.stop());
   }
@@ -489,13 +429,4 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       await cleanUps.run((name, error) => onCrash(name)(error));
     },
   };
-}
-
-function pick(env: Readonly<Record<string, string | undefined>>, names: readonly string[]): Record<string, string> {
-  const picked: Record<string, string> = {};
-  for (const name of names) {
-    const value = env[name];
-    if (value !== undefined) picked[name] = value;
-  }
-  return picked;
 }

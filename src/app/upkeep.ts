@@ -1,0 +1,73 @@
+// What keeps a node's house in order: dead leases, old history, runs that are stuck or that nobody can take.
+import { join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import type { Service } from '../base/service.ts';
+import type { Settings } from '../config/load-settings.ts';
+import type { Database } from '../db/database.ts';
+import { createPruner } from '../maintenance/pruner.ts';
+import { createRescuer } from '../maintenance/rescuer.ts';
+import { createStuckWatch } from '../maintenance/stuck-watch.ts';
+import { createUnservedWatch } from '../maintenance/unserved-watch.ts';
+import type { EventBus } from '../observe/events.ts';
+import type { ArtifactFiles } from '../store/artifact-files.ts';
+import type { ExecuteDeps } from '../worker/execute-deps.ts';
+import { createLazyStarts } from '../worker/lazy-starts.ts';
+import type { LiveRun } from '../worker/live-run.ts';
+import type { Lacks } from '../worker/refuse-runs.ts';
+
+export interface UpkeepOptions {
+  db: Database;
+  clock: Clock;
+  events: EventBus;
+  settings: Settings;
+  node: string;
+  home: string;
+  artifactFiles: ArtifactFiles | undefined;
+  execute: ExecuteDeps;
+  /** Runs that this node carries out. */
+  runs: ReadonlyMap<string, LiveRun>;
+  lacks: Lacks;
+  /** There may be something to claim. */
+  onReady: () => void;
+}
+
+/** In the order in which they start. */
+export function createUpkeep(options: UpkeepOptions): Service[] {
+  const { db, clock, events, settings, node, runs, execute } = options;
+  const { timing, retention } = settings;
+  return [
+    createLazyStarts({ runs, deps: execute, clock }),
+    createRescuer({
+      db,
+      clock,
+      events,
+      node,
+      home: options.home,
+      holds: (id) => runs.has(id),
+      everyMs: timing.rescueMs,
+      leaseMs: timing.leaseMs,
+      isAlone: db.kind === 'pglite',
+      onRescued: options.onReady,
+      noticesOf: execute.noticesOf,
+    }),
+    createPruner({
+      db,
+      clock,
+      events,
+      artifactFiles: options.artifactFiles,
+      rule: retention,
+      everyMs: timing.pruneMs,
+      workspaces: join(settings.dataDir, 'workspaces'),
+      keepWorkspacesMs: retention.logsMs,
+    }),
+    createStuckWatch({ db, events, node, stuckMs: timing.stuckMs }),
+    createUnservedWatch({
+      db,
+      clock,
+      events,
+      everyMs: timing.rescueMs * 3,
+      afterMs: timing.leaseMs,
+      lacked: (version) => options.lacks.get(version),
+    }),
+  ];
+}
