@@ -385,7 +385,7 @@ describe('a node in trouble', () => {
         leaseMs: 30_000,
         isAlone: false,
         onRescued: () => {},
-      noticesOf: () => [],
+        noticesOf: () => [],
       });
       await rescuer.start();
       await eventually(async () => expect(looks).toBeGreaterThan(4));

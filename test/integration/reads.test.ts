@@ -244,7 +244,9 @@ describe.each(databaseVariants)('questions on $name', (variant) => {
       const bytes: number[] = [];
       for await (const chunk of chunks) bytes.push(...chunk);
       expect(bytes).toEqual([0, 1, 2, 3, 4]);
-      await expect(artifactContent({ db, files: undefined }, 'acme', id, artifact)).rejects.toMatchObject({ code: 'not_found' });
+      await expect(artifactContent({ db, files: undefined }, 'acme', id, artifact)).rejects.toMatchObject({
+        code: 'not_found',
+      });
     });
 
     async function addStep(id: string, step: string, item: number, state: string): Promise<void> {
