@@ -6,6 +6,8 @@ export interface ListenerOrder {
   url: string;
   sse: number;
   websocket: number;
+  /** Receipts there will be, at most. */
+  receipts: number;
 }
 
 /** Messages of the parent: the instants at which events were emitted, by `run_id/seq`, in monotonic milliseconds. */
@@ -37,15 +39,18 @@ const openAtOnce = 100;
 
 const indexOfKey = new Map<string, number>();
 let receipts = 0;
-let eventOf = new Uint32Array(1_048_576);
-let clientOf = new Uint16Array(1_048_576);
-let receivedAt = new Float64Array(1_048_576);
+// All of it from the start: to grow would be a pause in the middle.
+const eventOf = new Uint32Array(order.receipts);
+const clientOf = new Uint16Array(order.receipts);
+const receivedAt = new Float64Array(order.receipts);
 let dropped = 0;
 let isOver = false;
 
-/** The same clock in all processes of the machine. */
+/** The same clock in all processes of the machine, without making an object each time. */
+const clockOffsetMs = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+
 function nowMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
+  return performance.now() + clockOffsetMs;
 }
 
 function note(client: number, key: string, at: number): void {
@@ -54,52 +59,52 @@ function note(client: number, key: string, at: number): void {
     index = indexOfKey.size;
     indexOfKey.set(key, index);
   }
-  if (receipts === eventOf.length) grow();
+  if (receipts === eventOf.length) throw new Error(`more than ${receipts} receipts`);
   eventOf[receipts] = index;
   clientOf[receipts] = client;
   receivedAt[receipts] = at;
   receipts += 1;
 }
 
-function grow(): void {
-  const size = receipts * 2;
-  const [events, clients, times] = [new Uint32Array(size), new Uint16Array(size), new Float64Array(size)];
-  events.set(eventOf);
-  clients.set(clientOf);
-  times.set(receivedAt);
-  [eventOf, clientOf, receivedAt] = [events, clients, times];
-}
-
 /** Frames of a WebSocket; no event has the first one's bytes. */
-const ping = '\x89\x00';
+const ping = Buffer.from([0x89, 0]);
 const pong = Buffer.from([0x8a, 0x80, 0, 0, 0, 0]);
-const mark = '"run_id":"';
+const mark = Buffer.from('"run_id":"');
+const comma = 0x2c;
 const idLength = 36;
-/** `","seq":` and at most ten digits. */
-const afterMark = idLength + 18;
 
-/** Finds the events in what came: parsing all of it two hundred thousand times a second would be this process's own delay. */
-function listen(socket: Socket, client: number): void {
-  let rest = '';
-  socket.on('data', (chunk) => {
+/** One for all sockets: what comes is looked at before anything else can come. */
+const shared = Buffer.allocUnsafe(65_536);
+
+/**
+ * Finds the events in what came. To make texts of all of it, two hundred thousand times a second, would be this process's own
+ * delay; what is kept of an event is `<run_id>","seq":<number>`.
+ */
+function createReader(client: number, answer: (bytes: Buffer) => void): (chunk: Buffer) => void {
+  let rest: Buffer | undefined;
+  return (chunk) => {
     const at = nowMs();
-    const text = rest + chunk.toString('latin1');
-    if (text.includes(ping)) socket.write(pong);
-    let from = text.indexOf(mark);
+    const bytes = rest ? Buffer.concat([rest, chunk]) : chunk;
+    if (bytes.includes(ping)) answer(pong);
+    let from = bytes.indexOf(mark);
     let done = 0;
-    for (; from >= 0 && from + mark.length + afterMark <= text.length; from = text.indexOf(mark, done)) {
+    for (; from >= 0; from = bytes.indexOf(mark, done)) {
       const start = from + mark.length;
-      const seqFrom = start + idLength + 8;
-      note(
-        client,
-        `${text.slice(start, start + idLength)}/${Number.parseInt(text.slice(seqFrom, seqFrom + 10), 10)}`,
-        at,
-      );
-      done = seqFrom;
+      const to = bytes.indexOf(comma, start + idLength + 8);
+      if (to < 0) break;
+      note(client, bytes.toString('latin1', start, to), at);
+      done = to;
     }
     // The beginning of an event may be all that has come of it.
-    rest = text.slice(Math.max(done, from >= 0 ? from : text.length - mark.length));
-  });
+    const kept = from >= 0 ? from : Math.max(done, bytes.length - mark.length);
+    rest = kept < bytes.length - 1 && !isEnd(bytes) ? Buffer.from(bytes.subarray(kept)) : undefined;
+  };
+}
+
+/** Whole events end so: a chunk of SSE with its line break, a message with its closing brace. */
+function isEnd(bytes: Buffer): boolean {
+  const last = bytes[bytes.length - 1];
+  return last === 0x0a || last === 0x7d;
 }
 
 function open(client: number): Promise<Socket> {
@@ -112,16 +117,29 @@ function open(client: number): Promise<Socket> {
   ];
   const head = [`GET ${isSse ? '/events' : '/ws'} HTTP/1.1`, `Host: ${hostname}`, ...(isSse ? [] : upgrade), '', ''];
   return new Promise((resolve, reject) => {
-    const socket = connect(Number(port), hostname);
+    let isOpen = false;
+    const read = createReader(client, (bytes) => socket.write(bytes));
+    const socket = connect({
+      port: Number(port),
+      host: hostname,
+      onread: {
+        buffer: shared,
+        callback(bytes, buffer) {
+          const chunk = Buffer.from(buffer.buffer, buffer.byteOffset, bytes);
+          if (isOpen) read(chunk);
+          else {
+            isOpen = true;
+            const line = chunk.toString('latin1', 0, 12);
+            if (line === (isSse ? 'HTTP/1.1 200' : 'HTTP/1.1 101')) resolve(socket);
+            else reject(new Error(`answered with ${line}`));
+          }
+          return true;
+        },
+      },
+    });
     socket.on('error', reject);
     socket.on('close', () => {
       if (!isOver) dropped += 1;
-    });
-    socket.once('data', (first) => {
-      const line = first.toString('latin1', 0, 12);
-      if (line !== (isSse ? 'HTTP/1.1 200' : 'HTTP/1.1 101')) return reject(new Error(`answered with ${line}`));
-      listen(socket, client);
-      resolve(socket);
     });
     socket.write(head.join('\r\n'));
   });
@@ -155,7 +173,7 @@ const usedBefore = process.cpuUsage();
 process.on('message', (message: EmittedEvents) => {
   isOver = true;
   const used = process.cpuUsage(usedBefore);
-  const emitted = new Map(message.emitted.map(([key, at]) => [indexOfKey.get(key) ?? -1, at]));
+  const emitted = new Map(message.emitted.map(([key, at]) => [indexOfKey.get(key.replace('/', '","seq":')) ?? -1, at]));
   let received = 0;
   for (let i = 0; i < receipts; i += 1) if (emitted.has(eventOf[i] as number)) received += 1;
   report({
