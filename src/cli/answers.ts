@@ -2,8 +2,8 @@
 import type { CancelledRun } from '../control/cancel-run.ts';
 import type { RetriedRun } from '../control/retry-run.ts';
 import type { StartedRun } from '../control/start-run.ts';
-import type { RunDetail } from '../reads/get-run.ts';
 import type { ConfigInForceView } from '../reads/config-in-force.ts';
+import type { RunDetail } from '../reads/get-run.ts';
 import type { NodeView } from '../reads/list-nodes.ts';
 import type { ScheduleView } from '../reads/list-schedules.ts';
 import type { QueueStatusView } from '../reads/queue-status.ts';

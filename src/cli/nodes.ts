@@ -11,7 +11,11 @@ export async function nodes(context: CliContext, options: DaemonOptions): Promis
   const list = await connect(context, options).get<NodesAnswer>('/nodes');
   if (options.json) printJson(context, list);
   else if (list.items.length === 0) printLine(context, 'No nodes.');
-  else printLine(context, [renderTable(context.stdout, columnsOf(context), list.items), ...notes(context, list)].join('\n'));
+  else
+    printLine(
+      context,
+      [renderTable(context.stdout, columnsOf(context), list.items), ...notes(context, list)].join('\n'),
+    );
   return exitCodes.done;
 }
 

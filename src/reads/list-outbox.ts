@@ -26,16 +26,32 @@ export const outboxView = z
 
 export type OutboxView = z.infer<typeof outboxView>;
 
+const columns =
+  'id, tenant, run_id, pipeline, step, step_type, sum_of, state, attempts, next_at, error, created_at, finished_at';
+
 // A sum of one is never sent: it only waits to see whether there will be more.
 const list = statement(
   'list_outbox',
-  `select id, tenant, run_id, pipeline, step, step_type, sum_of, state, attempts, next_at, error, created_at, finished_at
+  `select ${columns}
   from cronwright.outbox
   where ($1::text is null or tenant = $1) and ($2::text[] is null or state = any($2)) and coalesce(sum_of, 2) > 1
     and ($3::timestamptz is null or created_at < $3 or (created_at = $3 and id < $4::uuid))
   order by created_at desc, id desc
   limit $5`,
 );
+
+// The states are written out: the index of calls that are not delivered has them in its condition.
+const undelivered = statement(
+  'list_undelivered_calls',
+  `select ${columns} from cronwright.outbox
+  where state in ('failed', 'pending') and attempts > 0 and coalesce(finished_at, $1::timestamptz) >= $1::timestamptz
+  order by id desc limit $2`,
+);
+
+/** Calls of any tenant that were tried and have not arrived; those given up only where that was since the instant. */
+export async function listUndelivered(db: Queryable, since: Date, limit: number): Promise<OutboxView[]> {
+  return (await db.query<OutboxView>(undelivered, [since, limit])).rows;
+}
 
 export async function listOutbox(
   db: Queryable,

@@ -86,6 +86,21 @@ describe('the pages', () => {
     await expect.poll(text, { timeout: 5_000 }).toMatch(/1 schedule broken.*input missing/s);
   });
 
+  it('tell what was to be sent and has not arrived', async () => {
+    await sql(
+      test.db,
+      `insert into cronwright.outbox (id, tenant, run_id, pipeline, step, step_type, input, state, attempts, next_at, token, error, created_at)
+      values (gen_random_uuid(), 'default', $1, 'docs', 'on_failure', 'notify.webhook', '{}', 'pending', 2, now() + interval '5 minutes', 2, $2::jsonb, now()),
+        (gen_random_uuid(), 'default', null, 'quiet', 'on_failure', 'notify.email', '{}', 'pending', 0, now(), 0, null, now())`,
+      [failed, JSON.stringify({ name: 'HttpError', class: 'transient', message: `the receiver said ${evil}` })],
+    );
+    const text = async () => (await page('/')).text;
+    await expect
+      .poll(text, { timeout: 5_000 })
+      .toMatch(/1 notification not delivered.*Not delivered.*notify\.webhook.*pending.*HttpError.*in [45] min/s);
+    expect(await text()).not.toContain('notify.email');
+  });
+
   it('show one run with steps, log, events and what to do', async () => {
     const { text } = await page(`/runs/${running}`);
     expect(text).toMatch(/fetch.*build.*publish/s);

@@ -3,6 +3,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { Database } from '../../db/database.ts';
 import { type ConfigInForceView, configInForce } from '../../reads/config-in-force.ts';
 import { listNodes, type NodeView } from '../../reads/list-nodes.ts';
+import { listUndelivered, type OutboxView } from '../../reads/list-outbox.ts';
 import { listRuns } from '../../reads/list-runs.ts';
 import { type ScheduleView, schedulesByUrgency } from '../../reads/list-schedules.ts';
 import { type QueueStatusView, queueStatus } from '../../reads/queue-status.ts';
@@ -20,6 +21,8 @@ export interface StatusData {
   stats: StatsView;
   nodes: readonly NodeView[];
   inForce: ConfigInForceView | null;
+  /** Notifications that failed at least once and have not arrived. */
+  undelivered: readonly OutboxView[];
 }
 
 const sharedForMs = 1_000;
@@ -56,17 +59,19 @@ async function readStatus(
   readStats: () => Promise<StatsView>,
 ): Promise<StatusData> {
   const all = { tenant: null };
-  const [running, stalled, failed, completed, schedules, queue, figures, nodes, inForce] = await Promise.all([
-    listRuns(db, { ...all, states: ['running', 'rolling_back'], limit: 20 }),
-    listRuns(db, { ...all, states: ['waiting', 'retrying', 'paused', 'rollback_failed'], limit: 10 }),
-    listRuns(db, { ...all, states: ['failed', 'dead_letter', 'rolled_back'], from: since, limit: 10 }),
-    listRuns(db, { ...all, states: ['completed'], from: since, limit: 8 }),
-    schedulesByUrgency(db, null, 200),
-    queueStatus(db, null),
-    readStats(),
-    listNodes(db),
-    configInForce(db),
-  ]);
+  const [running, stalled, failed, completed, schedules, queue, figures, nodes, inForce, undelivered] =
+    await Promise.all([
+      listRuns(db, { ...all, states: ['running', 'rolling_back'], limit: 20 }),
+      listRuns(db, { ...all, states: ['waiting', 'retrying', 'paused', 'rollback_failed'], limit: 10 }),
+      listRuns(db, { ...all, states: ['failed', 'dead_letter', 'rolled_back'], from: since, limit: 10 }),
+      listRuns(db, { ...all, states: ['completed'], from: since, limit: 8 }),
+      schedulesByUrgency(db, null, 200),
+      queueStatus(db, null),
+      readStats(),
+      listNodes(db),
+      configInForce(db),
+      listUndelivered(db, since, 50),
+    ]);
   return {
     at,
     running: running.items,
@@ -78,5 +83,6 @@ async function readStatus(
     stats: figures,
     nodes,
     inForce,
+    undelivered,
   };
 }

@@ -28,6 +28,7 @@ ${tiles(data)}
 ${runningNow(data)}
 ${data.failed.length > 0 ? failedLately(data) : ''}
 ${data.stalled.length > 0 ? stalledRuns(data) : ''}
+${data.undelivered.length > 0 ? undeliveredCalls(data) : ''}
 ${nextFires(data)}
 ${unusualSchedules(data)}
 <div class="columns">
@@ -44,7 +45,7 @@ function headline(data: StatusData): Html {
   return html`<p class="headline bad"><strong>Look at this:</strong> ${troubles.join(' · ')}</p>`;
 }
 
-function troublesOf({ nodes, schedules, queue, stats, stalled }: StatusData): string[] {
+function troublesOf({ nodes, schedules, queue, stats, stalled, undelivered }: StatusData): string[] {
   const live = nodes.filter((node) => node.state === 'live').length;
   const silent = nodes.filter((node) => node.state === 'silent').length;
   const differ = nodes.filter((node) => node.state === 'live' && node.config_differs).length;
@@ -58,6 +59,7 @@ function troublesOf({ nodes, schedules, queue, stats, stalled }: StatusData): st
     broken > 0 ? `${many(broken, 'schedule')} broken` : '',
     stuck > 0 ? `${many(stuck, 'rollback')} failed` : '',
     ended > 0 ? `${many(ended, 'run')} failed within 24 h` : '',
+    undelivered.length > 0 ? `${many(undelivered.length, 'notification')} not delivered` : '',
     (queue.oldest_wait_ms ?? 0) > 300_000
       ? `the oldest run has waited for ${shortSpan(queue.oldest_wait_ms ?? 0)}`
       : '',
@@ -139,6 +141,19 @@ ${stalled.map(
 <td>${badge(run.state)}</td>
 <td data-label="for what">${run.wait_kind?.replaceAll('_', ' ') ?? ''} <span class="dim">${clip(run.message ?? '', 120)}</span></td>
 <td data-label="goes on" class="n">${run.wakes_at === null ? html`<span class="dim">when told</span>` : relative(run.wakes_at, at)}</td></tr>`,
+)}
+</tbody></table></section>`;
+}
+
+function undeliveredCalls({ undelivered, at }: StatusData): Html {
+  return html`<section><h2>Not delivered</h2>
+<table class="rows"><thead><tr><th>notification</th><th></th><th>why</th><th class="n">tried again</th></tr></thead><tbody>
+${undelivered.slice(0, 10).map(
+  (call) => html`<tr>
+<td>${call.run_id === null ? call.pipeline : html`<a href="/runs/${call.run_id}">${call.pipeline}</a>`} <span class="dim">${call.step_type}</span></td>
+<td>${badge(call.state)}</td>
+<td data-label="why" class="error">${call.error === null ? '' : html`<span class="name">${call.error.name}</span> ${clip(call.error.message, 200)}`}</td>
+<td data-label="tried again" class="n">${call.next_at === null ? html`<span class="dim">given up</span>` : relative(call.next_at, at)}</td></tr>`,
 )}
 </tbody></table></section>`;
 }
