@@ -309,16 +309,30 @@ describe('the daemon over the API', () => {
     expect(new Set(operations.map(({ operationId }) => operationId)).size).toBe(operations.length);
     for (const { path, method, responses, parameters = [] } of operations) {
       expect(
-        Object.keys(responses).some((status) => status.startsWith('2')),
+        Object.keys(responses).some((status) => status.startsWith('2') || status === '101'),
         `${method} ${path}`,
       ).toBe(true);
       const named = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
       const declared = parameters.filter((one) => one.in === 'path').map(({ name }) => name);
       expect(declared.sort(), path).toEqual(named.sort());
-      if (method === 'get' && named.length === 0) expect((await daemon.ask(path)).status, path).toBe(200);
+      if (method !== 'get' || named.length > 0) continue;
+      // Two answers have no end: a stream is served as soon as its head is there, a WebSocket asks for an upgrade.
+      if ('101' in responses) expect((await daemon.ask(path)).status, path).toBe(426);
+      else if (isStream(responses)) expect(await statusOfStream(path), path).toBe(200);
+      else expect((await daemon.ask(path)).status, path).toBe(200);
     }
     expect(Object.keys(document.paths)).toEqual(expect.arrayContaining(routes.map((path) => `/api/v1${path}`)));
   });
+
+  async function statusOfStream(path: string): Promise<number> {
+    const leave = new AbortController();
+    const { status } = await fetch(daemon.url + path, {
+      headers: { authorization: `Bearer ${secrets.token}` },
+      signal: leave.signal,
+    });
+    leave.abort();
+    return status;
+  }
 
   it('measures everything of the core set', async () => {
     const { text } = await daemon.ask('/metrics');
@@ -370,6 +384,11 @@ interface Operation {
   parameters?: { in: string; name: string }[];
 }
 
+/** Whether it answers with a stream that goes on. */
+function isStream(responses: Operation['responses']): boolean {
+  return JSON.stringify(responses).includes('"text/event-stream"');
+}
+
 function references(node: unknown): string[] {
   if (typeof node !== 'object' || node === null) return [];
   const own = '$ref' in node && typeof node.$ref === 'string' ? [node.$ref] : [];
@@ -406,6 +425,9 @@ const routes = [
   '/nodes',
   '/stats',
   '/config',
+  '/events',
+  '/ws',
+  '/outbox',
   '/cron/next',
 ];
 

@@ -88,7 +88,7 @@ export async function readEvents(url: string, headers: Record<string, string> = 
 }
 
 /** EventSource hears only names that it was told. */
-export const eventNames = [
+const eventNames = [
   ...['enqueued', 'claimed', 'waiting', 'retrying', 'released', 'woken', 'rescued', 'dead_lettered'],
   ...['completed', 'failed', 'cancelled'],
 ]

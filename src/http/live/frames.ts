@@ -17,7 +17,7 @@ export interface FramedEvent extends Addressed {
   frames: Partial<Record<Encoding, Buffer>>;
 }
 
-export function frameOf(framed: FramedEvent, encoding: Encoding): Buffer {
+function frameOf(framed: FramedEvent, encoding: Encoding): Buffer {
   framed.frames[encoding] ??= encode(framed, encoding);
   return framed.frames[encoding];
 }

@@ -55,7 +55,7 @@ export const eventStream: Route = {
 /** Proxies that collect answers before they pass them on would hold back every event. */
 const unbuffered = { 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' };
 
-export const socketMessage = z
+const socketMessage = z
   .looseObject({
     type: z.enum(['hello', 'event', 'subscribed', 'unsubscribed', 'pong', 'error']),
     id: z.string().nullable().optional().describe('the cursor, to go on with as last_event_id'),
