@@ -16,6 +16,7 @@ import {
 } from '../support/daemon-process.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/http-world.ts';
+import { eventNames } from '../support/live-clients.ts';
 
 /** The figure of the acceptance is 180; the suite takes a shorter look. */
 const seconds = Number(process.env.SOAK_SECONDS ?? 24);
@@ -115,7 +116,7 @@ function freePort(): Promise<number> {
 }
 
 /** From an instant on; reconnects by itself, with the id of the last event it has seen. */
-function listen(place: Place, from: string, names: readonly string[]): Listener {
+function listen(place: Place, from: string): Listener {
   const source = new EventSource(`http://127.0.0.1:${place.port}/api/v1/events?from=${from}`);
   const listener: Listener = { source, runs: new Map(), repeated: 0 };
   const hear = ({ data }: { data: string }) => {
@@ -125,7 +126,7 @@ function listen(place: Place, from: string, names: readonly string[]): Listener 
     if (run.has(seq)) listener.repeated += 1;
     run.set(seq, event);
   };
-  for (const name of names) source.addEventListener(name, hear);
+  for (const name of eventNames) source.addEventListener(name, hear);
   listeners.push(listener);
   return listener;
 }
@@ -202,36 +203,13 @@ async function killWithin(place: Place): Promise<string> {
   return id;
 }
 
-const eventNames = [
-  'run.enqueued',
-  'run.claimed',
-  'run.completed',
-  'run.failed',
-  'run.cancelled',
-  'run.dead_lettered',
-  'run.released',
-  'run.rescued',
-  'run.waiting',
-  'run.woken',
-  'run.reopened',
-  'run.retrying',
-  'step.started',
-  'step.completed',
-  'step.failed',
-  'step.skipped',
-  'step.cancelled',
-  'step.waiting',
-  'step.released',
-  'step.retried',
-];
-
 describe('two daemons on one PostgreSQL', () => {
   it(
     `lose nothing and do nothing twice in ${seconds} s of load, one SIGTERM and one kill -9`,
     async () => {
       const begun = new Date().toISOString();
       const [a, b] = [await createPlace('a'), await createPlace('b')];
-      const heard = [listen(a, begun, eventNames), listen(b, begun, eventNames)];
+      const heard = [listen(a, begun), listen(b, begun)];
       await eventually('both clients are connected', () =>
         heard.every(({ source }) => source.readyState === EventSource.OPEN) ? true : undefined,
       );

@@ -88,8 +88,8 @@ export async function readEvents(url: string, headers: Record<string, string> = 
 }
 
 /** EventSource hears only names that it was told. */
-const eventNames = [
-  ...['enqueued', 'claimed', 'waiting', 'retrying', 'released', 'woken', 'rescued', 'dead_lettered'],
+export const eventNames = [
+  ...['enqueued', 'claimed', 'waiting', 'retrying', 'released', 'woken', 'rescued', 'reopened', 'dead_lettered'],
   ...['completed', 'failed', 'cancelled'],
 ]
   .map((name) => `run.${name}`)
