@@ -33,9 +33,12 @@ export interface PageLink extends Place {
   kind: 'link' | 'image';
 }
 
+/** Made once: putting the extensions together takes longer than reading a short page. */
+const dialect = { extensions: [gfm()], mdastExtensions: [gfmFromMarkdown()] };
+
 /** Pure. */
 export function readPage(path: string, text: string): Page {
-  const tree = fromMarkdown(text, { extensions: [gfm()], mdastExtensions: [gfmFromMarkdown()] });
+  const tree = fromMarkdown(text, dialect);
   const slugger = new GithubSlugger();
   const anchors = new Set<string>();
   const names = new Set<string>();
