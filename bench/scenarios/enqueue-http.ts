@@ -1,12 +1,11 @@
 // How fast runs become durable over HTTP, called from a process of its own: one by one from 16 callers, and in batches.
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { nextOccurrences } from '../../src/foresight/next.ts';
-import { createHttpServer } from '../../src/http/create-http-server.ts';
-import { type BenchWorld, benchPipeline, startBenchWorld } from '../bench-world.ts';
+import { benchPipeline, startBenchWorld } from '../bench-world.ts';
 import { figure, median, percentile } from '../figure.ts';
 import type { CallerOrder, CallerReport } from '../http-callers.ts';
 import type { Scenario } from '../scenario.ts';
+import { createWorldServer } from '../world-server.ts';
 
 const batch = 1_000;
 
@@ -16,7 +15,7 @@ export const enqueueHttp: Scenario = {
   async run(bench) {
     const pipeline = benchPipeline('single', 1);
     const world = await startBenchWorld(bench, { pipelines: [pipeline] });
-    const server = serverOf(world);
+    const server = createWorldServer(world);
     const single: number[] = [];
     const latencies: number[] = [];
     const batched: number[] = [];
@@ -47,26 +46,6 @@ export const enqueueHttp: Scenario = {
     ];
   },
 };
-
-function serverOf(world: BenchWorld) {
-  const { db, engine, events } = world;
-  return createHttpServer({
-    host: '127.0.0.1',
-    port: 0,
-    context: {
-      db,
-      clock: engine.clock,
-      events,
-      control: engine.control,
-      pipelines: engine.catalog,
-      effectiveConfig: () => ({}),
-      readiness: async () => ({ ready: true, checks: {} }),
-      renderMetrics: async () => ({ contentType: 'text/plain', body: '' }),
-      nextOccurrences,
-      node: engine.node,
-    },
-  });
-}
 
 function call(order: CallerOrder): Promise<CallerReport> {
   const program = fileURLToPath(new URL('../http-callers.ts', import.meta.url));

@@ -6,12 +6,11 @@ import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { createRunStarter, type RunStarter } from '../../src/control/start-run.ts';
-import { nextOccurrences } from '../../src/foresight/next.ts';
-import { createHttpServer } from '../../src/http/create-http-server.ts';
 import { type BenchWorld, benchPipeline, startBenchWorld } from '../bench-world.ts';
 import { type Figure, figure } from '../figure.ts';
 import type { EmittedEvents, ListenerOrder, ListenerReport } from '../live-listeners.ts';
 import type { Bench, Scenario } from '../scenario.ts';
+import { createWorldServer } from '../world-server.ts';
 
 const caller = { tenant: 'default', actor: 'bench', origin: 'api' } as const;
 /** A run of one step is four events. */
@@ -58,7 +57,7 @@ export const live: Scenario = {
 async function listenTo(bench: Bench, { each, eventsPerSecond }: Part): Promise<Round> {
   const pipeline = benchPipeline('single', 1);
   const world = await startBenchWorld(bench, { pipelines: [pipeline] });
-  const server = serverOf(world);
+  const server = createWorldServer(world);
   try {
     await server.start();
     const starter = createRunStarter(world.engine.control);
@@ -123,25 +122,6 @@ function noteEmits({ events }: BenchWorld) {
       for (const end of ends) end();
     },
   };
-}
-
-function serverOf({ db, engine, events }: BenchWorld) {
-  return createHttpServer({
-    host: '127.0.0.1',
-    port: 0,
-    context: {
-      db,
-      clock: engine.clock,
-      events,
-      control: engine.control,
-      pipelines: engine.catalog,
-      effectiveConfig: () => ({}),
-      readiness: async () => ({ ready: true, checks: {} }),
-      renderMetrics: async () => ({ contentType: 'text/plain', body: '' }),
-      nextOccurrences,
-      node: engine.node,
-    },
-  });
 }
 
 async function startListeners(order: ListenerOrder) {

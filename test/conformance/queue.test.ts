@@ -25,35 +25,13 @@ import { writeCheckpoints } from '../../src/queue/write-checkpoints.ts';
 import { queueStatus } from '../../src/reads/queue-status.ts';
 import { createTestDatabase, databaseVariants, type TestDatabase } from '../support/database.ts';
 import { sql, testSchedule } from '../support/http-world.ts';
+import { newRunOf } from '../support/new-run.ts';
 
 const node = uuidv7();
 const home = uuidv7();
 const at = new Date('2026-03-01T12:00:00Z');
 
-function newRun(overrides: Partial<NewRun> = {}): NewRun {
-  return {
-    id: uuidv7(),
-    tenant: 'default',
-    pipeline: 'build',
-    pipelineVersion: 'v1',
-    schedule: null,
-    nominalAt: null,
-    nominalCount: 1,
-    late: false,
-    origin: 'api',
-    priority: 5,
-    queue: 'default',
-    weight: 'light',
-    inputs: null,
-    dryRun: false,
-    actor: null,
-    parentId: null,
-    traceparent: null,
-    runAt: null,
-    limits: [],
-    ...overrides,
-  };
-}
+const newRun = (overrides: Partial<NewRun> = {}): NewRun => newRunOf('default', overrides);
 
 function step(name: string, overrides: Partial<StepWrite> = {}): StepWrite {
   return {

@@ -1,7 +1,6 @@
 // Two daemons on one PostgreSQL under load, while one drains and comes back and the other is killed and comes back.
 import { randomUUID } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EventSource } from 'eventsource';
@@ -15,6 +14,7 @@ import {
   startDaemon,
 } from '../support/daemon-process.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { freePort } from '../support/free-port.ts';
 import { sql } from '../support/http-world.ts';
 import { eventNames } from '../support/live-clients.ts';
 
@@ -102,17 +102,6 @@ async function startAt(name: string, port: number): Promise<Daemon> {
 async function createPlace(name: string): Promise<Place> {
   const port = await freePort();
   return { name, port, daemon: await startAt(name, port) };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
 }
 
 /** From an instant on; reconnects by itself, with the id of the last event it has seen. */
