@@ -158,6 +158,8 @@ type Listener<Name extends EventName> = (payload: Events[Name]) => void;
 
 export interface EventBus {
   emit<Name extends EventName>(name: Name, payload: Events[Name]): void;
+  /** Whether anybody listens: what is dear to tell need not be told to nobody. */
+  isHeard(name: EventName): boolean;
   /** Returns a function that ends the subscription. */
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void;
 }
@@ -177,6 +179,7 @@ export function createEventBus(onListenerError: (name: EventName, error: unknown
         }
       }
     },
+    isHeard: (name) => (listeners.get(name)?.size ?? 0) > 0,
     on(name, listener) {
       let interested = listeners.get(name);
       if (!interested) {

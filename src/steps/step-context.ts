@@ -105,7 +105,9 @@ export class AttemptContext implements StepContext {
     return (url, init) => this.#whileRunning(() => fetch(url, init));
   }
 
-  readonly lookup: StepContext['lookup'] = (hostname, port) => reachableAddresses(hostname, port, this.host);
+  get lookup(): StepContext['lookup'] {
+    return (hostname, port) => reachableAddresses(hostname, port, this.host);
+  }
 
   get outbox(): StepContext['outbox'] {
     return {

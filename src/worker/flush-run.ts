@@ -87,7 +87,7 @@ async function persist(
 
 /** What is durable may be told; whoever listens need not read it back. */
 function tellWritten(run: LiveRun, write: FencedWrite, deps: ExecuteDeps): void {
-  if (write.transitions.length === 0) return;
+  if (write.transitions.length === 0 || !deps.events.isHeard('history.written')) return;
   const { runId, tenant, pipeline, schedule } = run.claimed;
   const { seq, transitions } = write;
   deps.events.emit('history.written', { node: deps.node, runId, tenant, pipeline, schedule, seq, transitions });
