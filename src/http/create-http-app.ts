@@ -91,7 +91,7 @@ function mountRoute(mount: Mount, route: Route, server: RouteServer): void {
       incoming: c.env.incoming,
       outgoing: c.env.outgoing,
       params: c.req.param() as Record<string, string>,
-      query: route.query ? new URL(c.req.url).searchParams : noQuery,
+      query: c.req.url.includes('?') ? new URL(c.req.url).searchParams : noQuery,
     }),
   );
 }

@@ -1,6 +1,6 @@
 // A route of the API as one value: what it takes, what it answers and what it does; the server and OpenAPI read the same.
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { Caller, RunStarter } from '../control/start-run.ts';
 import { CronwrightError, type ErrorCode, type Problem } from '../domain/errors.ts';
 import { readCaller } from './caller.ts';
@@ -93,7 +93,7 @@ export function defineRoute<
       const given = route.method === 'POST' ? await readJson(request.incoming, limit) : undefined;
       const reply = await handle(server, {
         params: check(params, request.params, 'path') as Output<P>,
-        query: check(query, query ? Object.fromEntries(request.query) : {}, 'query') as Output<Q>,
+        query: readQuery(query, request.query) as Output<Q>,
         body: check(body, given ?? {}, '') as Output<B>,
         caller,
       });
@@ -102,6 +102,14 @@ export function defineRoute<
     },
   };
 }
+
+/** A parameter that a route does not know is refused, also where it knows none. */
+function readQuery(schema: z.ZodObject | undefined, given: URLSearchParams): unknown {
+  if (!schema && given.size === 0) return undefined;
+  return checkInput(schema ?? noParameters, Object.fromEntries(given), 'query');
+}
+
+const noParameters = z.strictObject({});
 
 function check(schema: Schema | undefined, value: unknown, where: string): unknown {
   return schema && checkInput(schema, value, where);

@@ -391,6 +391,16 @@ describe('the HTTP API', () => {
       expect(await wrong.json()).toMatchObject({ code: 'method_not_allowed' });
     });
 
+    it('refuses a parameter that is not known, also where a route knows none', async () => {
+      for (const path of ['/nodes', '/config', '/pipelines/plain', '/runs']) {
+        const answer = await raw(`/api/v1${path}?nosuch=1`);
+        expect(answer.status, path).toBe(400);
+        expect(await answer.json(), path).toMatchObject({ problems: [{ path: 'query.nosuch', got: 'nosuch' }] });
+      }
+      expect((await postRaw('/pipelines/plain/runs?nosuch=1', '{}')).status).toBe(400);
+      expect((await raw('/api/v1/nodes?')).status).toBe(200);
+    });
+
     it('is 415 without application/json', async () => {
       for (const headers of [
         { 'content-type': 'text/plain' },

@@ -8,6 +8,8 @@ import { dirname, join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { packageRoot } from '../../../src/base/package-root.ts';
 import { runCommandLine } from '../../../src/cli/command-line.ts';
+import { builtInPlugins } from '../../../src/steps/built-in-plugins.ts';
+import { loadPlugins } from '../../../src/steps/load-plugins.ts';
 import { memoryContext } from '../cli/memory-context.ts';
 
 const read = (path: string): string => readFileSync(join(packageRoot, path), 'utf8');
@@ -52,6 +54,19 @@ describe('documents', () => {
     expect(linkedFiles(document).filter((path) => !existsSync(join(packageRoot, path)))).toEqual([]);
   });
 
+  it('README leads to every page of docs/, and names every step type that comes with it', async () => {
+    const linked = linkedFiles('README.md');
+    const pages = readdirSync(join(packageRoot, 'docs')).filter((name) => name.endsWith('.md'));
+    expect(pages.map((name) => `docs/${name}`).filter((path) => !linked.includes(path))).toEqual([]);
+    const { plugins } = await loadPlugins({ builtIn: builtInPlugins, listed: [], baseDir: packageRoot });
+    const readme = read('README.md');
+    const types = plugins.flatMap(({ definition }) =>
+      Object.keys(definition.steps).map((step) => `${definition.name}.${step}`),
+    );
+    expect(types.length).toBeGreaterThan(15);
+    expect(types.filter((type) => !readme.includes(`\`${type}\``))).toEqual([]);
+  });
+
   it('name files and folders of the program that are there', () => {
     const named = ['README.md', 'CONTRIBUTING.md', 'docs/ARCHITECTURE.md'].flatMap((document) =>
       [...read(document).matchAll(/`((?:src|test|config|plugins|docs|\.ci)\/[\w./-]+)`/g)].flatMap(
@@ -72,12 +87,14 @@ describe('README', () => {
     expect(blocks('sh')[0]).toBe('npm ci && npm start\nnpm ci && npm test\n');
   });
 
-  it('has no pipeline that would not load', async () => {
+  it('has no pipeline and no settings that would not load', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'cronwright-readme-'));
     try {
       mkdirSync(join(folder, 'pipelines'));
-      const pipelines = blocks('yaml');
-      expect(pipelines.length).toBeGreaterThan(0);
+      const pipelines = blocks('yaml').filter((text) => /^id:/m.test(text));
+      const settings = blocks('yaml').filter((text) => !pipelines.includes(text));
+      expect([pipelines.length, settings.length]).toEqual([1, 1]);
+      writeFileSync(join(folder, 'cronwright.yaml'), settings.join('\n'));
       for (const [index, text] of pipelines.entries()) writeFileSync(join(folder, 'pipelines', `${index}.yaml`), text);
       const context = memoryContext();
       const exitCode = await runCommandLine(context, ['check', '--config', folder]);
@@ -140,7 +157,9 @@ describe('Dockerfile', () => {
 
   it('copies every folder that the package ships', () => {
     const { files } = JSON.parse(read('package.json')) as { files: string[] };
-    const shipped = files.filter((path) => !['dist', 'CHANGELOG.md'].includes(path));
+    // What people read is not read in a container.
+    const forPeople = ['CHANGELOG.md', 'CONTRIBUTING.md', 'deploy', 'plugins/*/README.md'];
+    const shipped = files.filter((path) => path !== 'dist' && !forPeople.includes(path));
     expect(copied).toEqual(expect.arrayContaining(shipped));
   });
 });
