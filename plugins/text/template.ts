@@ -1,6 +1,6 @@
 // Liquid with a leash: no files, own properties only, unknown names are errors, and limits on size, time and memory.
 import { type Json, StepError } from 'cronwright/plugin';
-import { Liquid, type LiquidOptions } from 'liquidjs';
+import { Liquid, type TagImplOptions } from 'liquidjs';
 import { type Escape, escapeFor } from './escape.ts';
 
 const limits = {
@@ -12,15 +12,15 @@ const limits = {
   memoryLimit: 50_000_000,
 } as const;
 
-/** `include` and its like find no file, whatever they name. */
-const noFiles: NonNullable<LiquidOptions['fs']> = {
-  exists: async () => false,
-  existsSync: () => false,
-  readFile: async (file) => Promise.reject(new Error(`a template cannot include files: ${file}`)),
-  readFileSync: (file) => {
-    throw new Error(`a template cannot include files: ${file}`);
+/** Tags that name a file. */
+const includingTags = ['include', 'render', 'layout'];
+
+/** Refuses a tag while the template is parsed, so that `check` tells it. */
+const refused: TagImplOptions = {
+  parse({ name }) {
+    throw new Error(`templates cannot include others: {% ${name} %}`);
   },
-  resolve: (_root, file) => file,
+  render: () => {},
 };
 
 const engines = new Map<Escape, Liquid>();
@@ -53,10 +53,12 @@ function engineFor(mode: Escape): Liquid {
     ownPropertyOnly: true,
     strictVariables: true,
     strictFilters: true,
-    fs: noFiles,
+    // Whatever a template names, there is no other.
+    templates: {},
     relativeReference: false,
     ...(outputEscape ? { outputEscape } : {}),
   });
+  for (const tag of includingTags) engine.registerTag(tag, refused);
   engines.set(mode, engine);
   return engine;
 }

@@ -176,6 +176,15 @@ function examineValues(at: Examination, schema: Schema, path: Path): void {
   }
   if (schema.$ref !== undefined && !isKnownReference(at.root, schema.$ref)) {
     fault(at, path, '$ref', 'it refers to nothing', shown(schema.$ref), '#/$defs/… of this schema');
+  } else if (schema.$ref !== undefined && leadsToItself(at.root, schema)) {
+    fault(
+      at,
+      path,
+      '$ref',
+      'it leads only back to itself',
+      shown(schema.$ref),
+      'a schema at the end of the references',
+    );
   }
   const properties = isObject(schema.properties) ? schema.properties : {};
   const isOfObjects = [schema.type].flat().includes('object');
@@ -193,9 +202,28 @@ function examineValues(at: Examination, schema: Schema, path: Path): void {
 }
 
 function isKnownReference(root: Schema, reference: unknown): boolean {
+  return definitionOf(root, reference) !== undefined;
+}
+
+function definitionOf(root: Schema, reference: unknown): unknown {
   const [, key = '', name = ''] = /^#\/(\$defs|definitions)\/([\w.-]+)$/.exec(String(reference)) ?? [];
   const definitions = root[key];
-  return isObject(definitions) && Object.hasOwn(definitions, name);
+  return isObject(definitions) && Object.hasOwn(definitions, name) ? definitions[name] : undefined;
+}
+
+/** Whether the schemas that hold for the same value lead back here. Through a property or an item they may: values end. */
+function leadsToItself(root: Schema, start: Schema): boolean {
+  const visited = new Set<unknown>();
+  const ahead: unknown[] = [definitionOf(root, start.$ref)];
+  while (ahead.length > 0) {
+    const schema = ahead.pop();
+    if (schema === start) return true;
+    if (!isObject(schema) || visited.has(schema)) continue;
+    visited.add(schema);
+    if (schema.$ref !== undefined) ahead.push(definitionOf(root, schema.$ref));
+    for (const key of combining) if (Array.isArray(schema[key])) ahead.push(...schema[key]);
+  }
+  return false;
 }
 
 function examineInner(at: Examination, schema: Schema, path: Path): void {

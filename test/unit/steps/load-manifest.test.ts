@@ -172,6 +172,19 @@ describe('plugin.yaml', () => {
       '{ $ref: "#/$defs/x" }',
       '9:21: steps.go.output["$ref"]: it refers to nothing',
     ],
+    [
+      'a reference to itself',
+      '{ type: object }',
+      '{ $ref: "#/$defs/a", $defs: { a: { $ref: "#/$defs/a" } } }',
+      '9:54: steps.go.output["$defs"].a["$ref"]: it leads only back to itself (got "#/$defs/a", expected a schema',
+    ],
+    [
+      'references in a circle',
+      '{ type: object }',
+      '{ $ref: "#/$defs/a", $defs: { a: { anyOf: [{ type: string }, { $ref: "#/$defs/b" }] }, b: { $ref: "#/$defs/a" } } }',
+      '9:82: steps.go.output["$defs"].a.anyOf[1]["$ref"]: it leads only back to itself (got "#/$defs/b"',
+      '9:111: steps.go.output["$defs"].b["$ref"]: it leads only back to itself (got "#/$defs/a"',
+    ],
     ['broken YAML', 'steps:', '\tsteps:', '4:1: a tab is used for indentation'],
   ])('says of %s where it is and what was expected', async (_, from, to, ...said) => {
     const broken = good.replace(from, to);
