@@ -67,6 +67,12 @@ const prefix = 'cronwright_';
  */
 const outcomes = ['enqueued', 'missed', 'skipped_overlap', 'skipped_paused', 'skipped_calendar'];
 
+/** Why listeners are dropped; 0 from the start, like the outcomes. */
+const drops = [
+  ...['too_slow', 'failed'].flatMap((reason) => ['sse', 'websocket'].map((transport) => [transport, reason] as const)),
+  ['websocket', 'bad_message'],
+] as const;
+
 export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry();
   const schedules = createBoundedLabel();
@@ -172,6 +178,7 @@ function subscribe({ events, clock }: MetricsOptions, registry: Registry): (() =
     'transport',
     'reason',
   );
+  for (const [transport, reason] of drops) liveDropped.add([transport, reason], 0);
   const livePublished = counter('live_events_total', 'Events told to the clients of the live stream.');
 
   const tenants = createBoundedLabel();

@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { createEventBus } from '../../src/observe/events.ts';
 import { createMetrics } from '../../src/observe/metrics.ts';
+import { metricsExposed } from '../monitoring/shipped-files.ts';
 
 const found = spawnSync('promtool', ['--version'], { encoding: 'utf8' }).status === 0;
 if (!found) console.warn('SKIPPED: promtool is not installed, so `promtool check metrics` was not run on /metrics');
@@ -34,15 +35,54 @@ async function renderEverything(): Promise<string> {
     count: 1,
     reason: 'the run before it is live',
   });
+  events.emit('schedule.skipped', {
+    tenant: 'default',
+    schedule: 'repo-docs.nightly',
+    outcome: 'missed',
+    count: 2,
+    reason: 'no node was there',
+  });
+  events.emit('schedules.watched', { stalled: 1 });
+  events.emit('nodes.counted', { live: 2, hashes: 2 });
+  const call = {
+    id: 'c',
+    tenant: 'default',
+    pipeline: 'repo-docs',
+    step: 'tell',
+    stepType: 'notify.webhook',
+    attempts: 1,
+  };
+  events.emit('notification.retried', { ...call, delayMs: 1_000, error: 'ECONNREFUSED' });
+  events.emit('notification.delivered', { ...call, attempts: 2, durationMs: 40 });
+  events.emit('notification.failed', { ...call, error: '404' });
+  events.emit('live.connected', { transport: 'sse' });
+  events.emit('live.connected', { transport: 'websocket' });
+  events.emit('live.published', { count: 3 });
+  events.emit('live.ended', { transport: 'websocket', reason: 'too_slow' });
   events.emit('scheduler.ticked', { at: 1_764_000_000_000, due: 1 });
   events.emit('db.query', { operation: 'claim_runs', seconds: 0.002, ok: true });
   events.emit('http.served', { route: '/api/v1/runs', method: 'GET', status: 200, seconds: 0.004 });
   metrics.setQueueDepth([{ queue: 'default', state: 'pending', count: 3 }]);
   metrics.setOldestWaits([{ queue: 'default', waitMs: 1_500 }]);
   metrics.setDeadLetters(1);
+  metrics.setOutboxDepth({ pending: 2, failed: 1 });
   metrics.setScheduleNextFires([{ tenant: 'default', schedule: 'repo-docs.nightly', nextAt: 1_764_000_000_000 }]);
   return (await metrics.render()).body;
 }
+
+describe('everything that is rendered', () => {
+  it('has a sample of every metric that it declares', async () => {
+    const body = await renderEverything();
+    const exposed = metricsExposed(body);
+    // What Node and the process are asked for comes from the library: it depends on what they are doing.
+    const declared = [...body.matchAll(/^# TYPE (cronwright_(?!nodejs_|process_)\w+) (\w+)$/gm)];
+    const bare = declared
+      .map(([, name, kind]) => `${name}${kind === 'histogram' ? '_bucket' : ''}`)
+      .filter((name) => !exposed.has(name));
+    expect(declared.length).toBeGreaterThan(25);
+    expect(bare).toEqual([]);
+  });
+});
 
 describe('promtool check metrics', () => {
   it.skipIf(!found)('finds nothing to say about everything that is rendered', async () => {

@@ -28,6 +28,9 @@ const zeroHere: Readonly<Record<string, string>> = {
   'Dead letters': 'a dead letter is a run that killed its process three times',
   'Leases lost, runs rescued / A': 'a lease is lost where a process stands still for half a minute',
   'Leases lost, runs rescued / B': 'the node that comes back may rescue its runs before it is first scraped',
+  'Stalled schedules': 'a schedule stalls where the node that should decide its times stands still for minutes',
+  'Live listeners / A': 'nobody listens here',
+  'Live listeners / B': 'nobody who listens is too slow',
 };
 
 export async function checkQueries(list: CheckList, prometheus: Prometheus): Promise<void> {

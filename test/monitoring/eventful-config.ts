@@ -3,8 +3,14 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const files: Readonly<Record<string, string>> = {
-  // No node serves the queue `stranded`.
-  'cronwright.yaml': 'queues: [default]\nworkers: 3\n',
+  // No node serves the queue `stranded`. Nobody listens on port 1: one call is tried again, one is refused and given up.
+  'cronwright.yaml': `queues: [default]
+workers: 3
+http: { allow_private_hosts: ["127.0.0.1:1"] }
+on_failure:
+  - { uses: notify.webhook, with: { url: "http://127.0.0.1:1/" } }
+  - { uses: notify.webhook, with: { url: "http://127.0.0.2:1/" } }
+`,
   'pipelines/good.yaml': `id: good
 schedules: [{ id: every-second, cron: "* * * * * *", timezone: UTC, catchup: none }]
 steps: [{ id: rest, uses: wait.sleep, with: { duration: 5ms } }]
