@@ -1,4 +1,5 @@
 // The settings in effect for people and for GET /config: every value with its source, secrets masked.
+import { maskUrl } from '../base/mask-url.ts';
 import type { SettingSource, Settings } from './load-settings.ts';
 
 export interface DescribedSetting {
@@ -70,15 +71,4 @@ function milliseconds(ms: number): string {
     if (ms >= size && ms % size === 0) return `${ms / size}${unit}`;
   }
   return `${ms}ms`;
-}
-
-/** A URL without its password and without the values of its query, which may hold one too. */
-export function maskUrl(text: string): string {
-  if (!URL.canParse(text)) return mask;
-  const url = new URL(text);
-  if (url.password !== '') url.password = mask;
-  for (const name of [...url.searchParams.keys()]) {
-    if (/pass|secret|token|key/i.test(name)) url.searchParams.set(name, mask);
-  }
-  return url.toString();
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { describeSettings, maskUrl } from '../../../src/config/describe-settings.ts';
+import { describeSettings } from '../../../src/config/describe-settings.ts';
 import { findConfigDir, loadSettings } from '../../../src/config/load-settings.ts';
 import { CronwrightError } from '../../../src/domain/errors.ts';
 
@@ -159,15 +159,5 @@ describe('the configuration directory', () => {
     expect(findConfigDir({ env, flags: { config: 'from-flag' }, workingDir: '/w' })).toBe('/w/from-flag');
     expect(findConfigDir({ env, workingDir: '/w' })).toBe('/from-env');
     expect(findConfigDir({ env: {}, workingDir: '/w' })).toBe('/w/config');
-  });
-});
-
-describe('a masked URL', () => {
-  it.each([
-    ['postgres://u:p@h/d', 'postgres://u:***@h/d'],
-    ['postgres://h/d?sslpassword=p&sslmode=require', 'postgres://h/d?sslpassword=***&sslmode=require'],
-    ['not a url', '***'],
-  ])('of %s is %s', (url, masked) => {
-    expect(maskUrl(url)).toBe(masked);
   });
 });

@@ -9,11 +9,13 @@ describe('settings that are shown', () => {
     [{ secrets: { a: 'abc' } }, { secrets: '***' }],
     [{ tokens: ['abc', 'def'] }, { tokens: '***' }],
     [{ url: 'postgres://me:abc@host/db' }, { url: 'postgres://me:***@host/db' }],
-    [{ url: 'https://abc@host/' }, { url: 'https://abc:***@host/' }],
+    [{ url: 'https://abc@host/' }, { url: 'https://***@host/' }],
     [
       { url: 'postgres://host/db?user=me&password=abc&sslmode=require' },
       { url: 'postgres://host/db?user=me&password=***&sslmode=require' },
     ],
+    [{ url: 'https://host/path?auth=abc' }, { url: 'https://host/path?auth=***' }],
+    [{ url: 'https://a b@c:x/' }, { url: '***' }],
     [{ list: ['redis://:abc@host'] }, { list: ['redis://:***@host'] }],
   ])('%j becomes %j', (settings, shown) => {
     expect(maskSecrets(settings)).toEqual(shown);
@@ -27,7 +29,7 @@ describe('settings that are shown', () => {
       limits: { live: 5 },
       on: true,
       none: null,
-      url: 'https://host/path?page=2',
+      url: 'https://host/path',
     };
     expect(maskSecrets(settings)).toEqual(settings);
   });
