@@ -31,6 +31,9 @@ const connection = z
   .refine(({ url, env }) => (url === undefined) !== (env === undefined), says('not a connection', 'either url or env'))
   .describe('A PostgreSQL database that steps may use by name.');
 
+/** `self` is there without being configured, read-only; another database of that name would never be asked. */
+const connectionName = itemName.regex(/^(?!self$)/, "self is Cronwright's own database; choose another name");
+
 const databaseUrl = z
   .string()
   .regex(/^postgres(ql)?:\/\/./, says('not a database URL', 'postgres://user:password@host:5432/name'));
@@ -76,7 +79,10 @@ export const settingsSchema = z
       .record(itemName, secretSource)
       .prefault({})
       .describe('A name that is not listed is looked up as CRONWRIGHT_SECRET_NAME.'),
-    connections: z.record(itemName, connection).prefault({}),
+    connections: z
+      .record(connectionName, connection)
+      .prefault({})
+      .describe("Databases that steps may use by name. `self` is Cronwright's own, read-only, and needs no entry."),
     calendars: z.record(hyphenId, calendarSchema).prefault({}).describe('Named calendars that schedules may refer to.'),
     http: z
       .strictObject({
@@ -85,7 +91,8 @@ export const settingsSchema = z
           .prefault([])
           .describe('Hosts (name, name:port, CIDR) that steps may reach although their addresses are private.'),
       })
-      .prefault({}),
+      .prefault({})
+      .describe('Which addresses HTTP calls of steps may reach.'),
     on_failure: z
       .array(notification)
       .max(20)
@@ -102,7 +109,8 @@ export const settingsSchema = z
             'Folder for artifacts above 8 MB; all nodes have to share it. Default: `artifacts` in data_dir with the embedded database; with a server such artifacts are refused.',
           ),
       })
-      .prefault({}),
+      .prefault({})
+      .describe('Where large artifacts are kept.'),
     tracing: z
       .strictObject({
         endpoint: httpUrl
@@ -117,13 +125,19 @@ export const settingsSchema = z
           .prefault(defaults['tracing.sample'].value)
           .describe('Share of runs traced, 0…1.'),
       })
-      .prefault({}),
+      .prefault({})
+      .describe('Spans of runs, steps and requests (docs/TRACING.md).'),
     limits: z
       .strictObject({
-        live_runs_per_tenant: z.int().min(1).prefault(defaults['limits.live_runs_per_tenant'].value),
+        live_runs_per_tenant: z
+          .int()
+          .min(1)
+          .prefault(defaults['limits.live_runs_per_tenant'].value)
+          .describe('Runs of a tenant that have not ended; more are refused.'),
         logs_per_run: z.int().min(1_024).prefault(defaults['limits.logs_per_run'].value).describe('Bytes.'),
       })
-      .prefault({}),
+      .prefault({})
+      .describe('Bounds on what tenants and runs may take.'),
     retention: z
       .strictObject({
         history: duration.prefault(defaults['retention.history'].value).describe('Runs and their history.'),
@@ -132,32 +146,46 @@ export const settingsSchema = z
           .min(0)
           .prefault(defaults['retention.keep_last'].value)
           .describe('Runs of a pipeline kept in any case.'),
-        logs: duration.prefault(defaults['retention.logs'].value),
+        logs: duration
+          .prefault(defaults['retention.logs'].value)
+          .describe('Logs of runs, and workspaces that runs left behind.'),
         occurrences: duration.prefault(defaults['retention.occurrences'].value).describe('Then daily counts.'),
       })
-      .prefault({}),
+      .prefault({})
+      .describe('How long what has ended is kept.'),
     timing: z
       .strictObject({
         lease: duration
           .prefault(defaults['timing.lease'].value)
           .describe('Right of a worker to a run between heartbeats.'),
-        heartbeat: duration.prefault(defaults['timing.heartbeat'].value),
+        heartbeat: duration
+          .prefault(defaults['timing.heartbeat'].value)
+          .describe('How often a node renews its leases and says that it lives.'),
         poll: duration
           .prefault(defaults['timing.poll'].value)
           .describe('Longest wait before the queue is looked at again.'),
         drain: duration.prefault(defaults['timing.drain'].value).describe('What runs may finish after TERM.'),
-        rescue: duration.prefault(defaults['timing.rescue'].value),
-        prune: duration.prefault(defaults['timing.prune'].value),
-        stuck: duration.prefault(defaults['timing.stuck'].value),
+        rescue: duration
+          .prefault(defaults['timing.rescue'].value)
+          .describe('Between two looks for runs whose node died.'),
+        prune: duration
+          .prefault(defaults['timing.prune'].value)
+          .describe('Between two deletions of what `retention` lets go.'),
+        stuck: duration
+          .prefault(defaults['timing.stuck'].value)
+          .describe('A step without progress for this long is told of as `run.stuck`.'),
       })
-      .prefault({}),
+      .prefault({})
+      .describe('How often and how long; the defaults suit most installations.'),
     log: z
       .strictObject({
         level: z
           .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
-          .prefault(defaults['log.level'].value),
+          .prefault(defaults['log.level'].value)
+          .describe('The least level that is written.'),
       })
-      .prefault({}),
+      .prefault({})
+      .describe('The log on stdout.'),
   })
   .describe('Settings of a Cronwright daemon.');
 

@@ -22,6 +22,7 @@ export const tracingVariables = {
   OTEL_EXPORTER_OTLP_ENDPOINT: `\`tracing.endpoint\`, where the one above is not set; \`${path}\` is added`,
   OTEL_EXPORTER_OTLP_HEADERS:
     'headers of every request to it, such as `authorization=Bearer%20…`: `name=value`, separated by commas',
+  OTEL_EXPORTER_OTLP_CERTIFICATE: 'file with the certificate (PEM) to trust for `https`; counts with any endpoint',
 } as const;
 
 /** Adds to `sources` what comes from the environment. Throws `invalid_config` for a variable that is no URL. */

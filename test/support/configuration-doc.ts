@@ -75,9 +75,14 @@ export function listKeys(schema: Property, prefix = ''): [string, Property][] {
   return Object.entries(schema.properties ?? {}).flatMap(([key, property]): [string, Property][] => {
     const path = prefix + key;
     const inner = property.properties ? property : innerOf(property);
-    if (!inner || ['finally', 'on_failure'].includes(key)) return [[path, property]];
+    if (!inner || isLikeSteps(schema, key)) return [[path, property]];
     return [[path, property], ...listKeys(inner, `${path}.`)];
   });
+}
+
+/** Their keys would be those of `steps` once more. */
+function isLikeSteps({ properties }: Property, key: string): boolean {
+  return properties?.steps !== undefined && ['finally', 'on_failure'].includes(key);
 }
 
 function innerOf(property: Property): Property | undefined {
