@@ -1,15 +1,15 @@
-// A configuration in which everything happens that dashboard and alerts tell of: ends of all kinds, retries, skips, misses, waits.
+// A configuration in which everything happens that dashboard and alerts tell of: ends of all kinds, retries, skips, misses, waits, calls.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const files: Readonly<Record<string, string>> = {
-  // No node serves the queue `stranded`. Nobody listens on port 1: one call is tried again, one is refused and given up.
+  // No node serves the queue `stranded`. Nobody listens on port 1: such a call is to be made again.
   'cronwright.yaml': `queues: [default]
 workers: 3
 http: { allow_private_hosts: ["127.0.0.1:1"] }
 on_failure:
-  - { uses: notify.webhook, with: { url: "http://127.0.0.1:1/" } }
-  - { uses: notify.webhook, with: { url: "http://127.0.0.2:1/" } }
+  - uses: notify.webhook
+    with: { url: "http://127.0.0.1:1/", secret: "\${{ secrets.HOOK }}", type: run.failed, data: "\${{ run }}" }
 `,
   'pipelines/good.yaml': `id: good
 schedules: [{ id: every-second, cron: "* * * * * *", timezone: UTC, catchup: none }]
@@ -37,6 +37,14 @@ steps: [{ id: rest, uses: wait.sleep, with: { duration: 10s } }]
 schedules: [{ id: every-second, cron: "* * * * * *", timezone: UTC, overlap: skip, catchup: none }]
 steps: [{ id: rest, uses: wait.sleep, with: { duration: 2500ms } }]
 `,
+  // This address may not be reached: the call is given up.
+  'pipelines/tell.yaml': `id: tell
+schedules: [{ id: every-two-seconds, cron: "*/2 * * * * *", timezone: UTC, catchup: none }]
+steps:
+  - id: call
+    uses: notify.webhook
+    with: { url: "http://127.0.0.2:1/", secret: "\${{ secrets.HOOK }}", type: told, data: {} }
+`,
   'pipelines/stranded.yaml': `id: stranded
 queue: stranded
 schedules: [{ id: every-second, cron: "* * * * * *", timezone: UTC, overlap: skip, catchup: none }]
@@ -47,6 +55,9 @@ schedules: [{ id: at-two, cron: "0 2 * * *", timezone: Europe/Vienna }]
 steps: [{ id: rest, uses: wait.sleep, with: { duration: 5ms } }]
 `,
 };
+
+/** What the daemon's environment has to hold for it. */
+export const eventfulEnv = { CRONWRIGHT_SECRET_HOOK: `whsec_${Buffer.alloc(24).toString('base64')}` };
 
 /** Writes it into `folder`, which is made. */
 export async function writeEventfulConfig(folder: string): Promise<void> {

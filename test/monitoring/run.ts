@@ -4,7 +4,7 @@ import { createDaemonFolder, type Daemon, eventually, startDaemon } from '../sup
 import { checkAlerts, checkDown } from './check-alerts.ts';
 import { createCheckList } from './check-list.ts';
 import { checkQueries } from './check-queries.ts';
-import { writeEventfulConfig } from './eventful-config.ts';
+import { eventfulEnv, writeEventfulConfig } from './eventful-config.ts';
 import { freePort } from './free-port.ts';
 import { hasCompose, missingPrograms, run, versionOf } from './programs.ts';
 import { type Prometheus, startPrometheus } from './prometheus-process.ts';
@@ -65,7 +65,7 @@ async function checkLive(): Promise<void> {
     await writeEventfulConfig(configDir);
     const dataDir = await folder.dataDir('monitoring');
     const port = await freePort();
-    const start = () => startDaemon({ dataDir, configDir, args: ['--port', String(port)] });
+    const start = () => startDaemon({ dataDir, configDir, args: ['--port', String(port)], env: eventfulEnv });
     daemon = await start();
     prometheus = await startPrometheus(join(folder.path, 'prometheus'), `127.0.0.1:${port}`);
     const { targets } = prometheus;
