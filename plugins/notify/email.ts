@@ -21,7 +21,8 @@ const smtp = z
       .string()
       .regex(/^smtps?:\/\/./, 'expected smtp://user:password@host:587 or smtps://…')
       .optional()
-      .describe('All of it in one; keep it as a secret.'),
+      .describe('All of it in one; keep it as a secret.')
+      .meta({ 'x-cronwright-secret': true }),
     host: line.min(1).optional(),
     port: z.int().min(1).max(65_535).optional().describe('Default: 465 with `tls: always`, else 587.'),
     tls: z
@@ -34,7 +35,7 @@ const smtp = z
       .optional()
       .describe("Whoever signed the server's certificate, where that is no public authority."),
     user: line.optional(),
-    password: z.string().optional(),
+    password: z.string().optional().meta({ 'x-cronwright-secret': true }),
   })
   .refine(({ url, host }) => (url === undefined) !== (host === undefined), 'give url or host')
   .refine(

@@ -13,8 +13,9 @@ const ownHeaders: ReadonlySet<string> = new Set([
 const excerptCharacters = 500;
 
 const keyRule =
-  'expected whsec_ and at least 24 bytes in base64, or a list of such keys; keep them as secrets (secrets.NAME)';
-const secret = z.string().regex(/^(whsec_)?(?=(?:.{4})+$)[A-Za-z0-9+/]{32,}={0,2}$/);
+  'expected whsec_ and base64 of at least 24 bytes, or a list of such keys, kept as secrets; ' +
+  'echo whsec_$(openssl rand -base64 32) makes one';
+const secret = z.string(keyRule).regex(/^(whsec_)?(?=(?:.{4})+$)[A-Za-z0-9+/]{32,}={0,2}$/, keyRule);
 const header = z
   .string()
   .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'expected the name of a header')
@@ -24,7 +25,8 @@ const input = z.strictObject({
   url: z.url({ protocol: /^https?$/, error: 'expected an http or https URL' }),
   secret: z
     .union([secret, z.array(secret).min(1).max(5)], keyRule)
-    .describe('Signs the message. Several while a secret is changed: each makes a signature.'),
+    .describe('Signs the message. Several while a secret is changed: each makes a signature.')
+    .meta({ 'x-cronwright-secret': true }),
   type: z
     .string()
     .regex(/^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$/, 'expected words joined by dots, such as run.failed')

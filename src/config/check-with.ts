@@ -21,7 +21,8 @@ export async function checkWith(
     if (unknown && issue.path.length === 0 && /unrecognized/i.test(issue.message)) continue;
     const at = [...root, ...issue.path];
     const value = valueAt(step.with, issue.path);
-    const got = value === undefined || issue.path.length === 0 ? {} : { got: shownValue(value) };
+    const isShown = value !== undefined && issue.path.length > 0 && !holdsSecret(type.inputSchema, issue.path);
+    const got = isShown ? { got: shownValue(value) } : {};
     check.problem(at, {
       ...got,
       message: `${type.id}: ${inputMessage(issue.message, value)}`,
@@ -83,19 +84,34 @@ function typeAt(type: ValueType, path: KeyPath): ValueType | undefined {
 
 /** Whether the schema of this place says that values must not be pasted into its text (a script, an SQL statement). */
 function refusesExpressions(schema: unknown, path: KeyPath): boolean {
+  return isMarked('x-cronwright-no-expressions', schema, path, 'above');
+}
+
+/** Whether the value of this place is a secret, lies in one or has one within: no message may show it. */
+function holdsSecret(schema: unknown, path: KeyPath): boolean {
+  return isMarked('x-cronwright-secret', schema, path, 'above and below');
+}
+
+/** Whether a schema has the mark at the path, above it, or below it. */
+function isMarked(mark: string, schema: unknown, path: KeyPath, where: 'above' | 'above and below'): boolean {
   if (typeof schema !== 'object' || schema === null) return false;
-  const { properties, items, anyOf = [], oneOf = [], allOf = [], ...rest } = schema as JsonSchemaParts;
-  if (rest['x-cronwright-no-expressions'] === true) return true;
-  const [key, ...below] = path;
-  const branches = [...anyOf, ...oneOf, ...allOf].some((branch) => refusesExpressions(branch, path));
-  if (branches || key === undefined) return branches;
-  if (typeof key === 'number') return refusesExpressions(items, below);
-  return Object.hasOwn(properties ?? {}, key) && refusesExpressions(properties?.[key], below);
+  const parts = schema as JsonSchemaParts;
+  if (parts[mark] === true) return true;
+  const { properties = {}, items, additionalProperties, anyOf = [], oneOf = [], allOf = [] } = parts;
+  const [key, ...rest] = path;
+  if ([...anyOf, ...oneOf, ...allOf].some((branch) => isMarked(mark, branch, path, where))) return true;
+  if (key === undefined) {
+    const below = where === 'above' ? [] : [...Object.values(properties), additionalProperties, items];
+    return below.some((part) => isMarked(mark, part, [], where));
+  }
+  if (typeof key === 'number') return isMarked(mark, items, rest, where);
+  return isMarked(mark, Object.hasOwn(properties, key) ? properties[key] : additionalProperties, rest, where);
 }
 
 interface JsonSchemaParts {
   properties?: Readonly<Record<string, unknown>>;
   items?: unknown;
+  additionalProperties?: unknown;
   anyOf?: readonly unknown[];
   oneOf?: readonly unknown[];
   allOf?: readonly unknown[];

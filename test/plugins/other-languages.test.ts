@@ -164,6 +164,12 @@ steps:
   it.each([
     ['garbage', `echo 'no json' >&3; sleep 30`, 'a message is no JSON object: no json'],
     ['an unknown message', `${say({ type: 'complete' })}; sleep 30`, 'there is no message of type "complete"'],
+    [
+      'an unknown class of error',
+      `${say({ type: 'failed', error: { name: 'Odd', message: 'm', class: 'temporary' } })}; sleep 30`,
+      'an error has one of the classes transient, fatal, rate_limited, item; got "temporary"',
+    ],
+    ['a failure without an error', `${say({ type: 'failed' })}; sleep 30`, 'got none'],
     ['an unknown event', `${say({ type: 'event', event: 'Not Snake', data: 1 })}; sleep 30`, 'expected snake_case'],
   ])('that says %s is ended at once', async (_, script, message) => {
     const from = performance.now();

@@ -18,6 +18,13 @@ const steps = {
       files: z.array(z.object({ path: z.string() })),
       to: z.string(),
       mode: z.enum(['new', 'all']).default('new'),
+      login: z
+        .object({
+          user: z.string(),
+          keys: z.array(z.string().min(8, 'expected a key')).meta({ 'x-cronwright-secret': true }),
+        })
+        .refine(({ user, keys }) => user !== '' || keys.length === 0, 'keys need a user')
+        .optional(),
     }),
     output: z.object({ copied: z.int() }),
   },

@@ -139,10 +139,12 @@ function converse(host: HostProcess, ctx: StepContext, exchange: string, kill: (
         return void answer(Number(message.id), String(message.method), message.params);
       case 'completed':
         return settle(() => message.output);
-      case 'failed':
+      case 'failed': {
+        const error = remoteError(message.error);
         return settle(() => {
-          throw remoteError(message.error);
+          throw error;
         });
+      }
       default:
         return broken(`there is no message of type ${JSON.stringify(message.type)}`);
     }
@@ -177,19 +179,21 @@ function say(ctx: StepContext, { level, message, fields }: Record<string, unknow
   ctx.log[method](String(message), isRecord ? (fields as Record<string, unknown>) : undefined);
 }
 
-const classes: ReadonlySet<unknown> = new Set<ErrorClass>(['transient', 'fatal', 'rate_limited', 'item']);
+const classes: readonly ErrorClass[] = ['transient', 'fatal', 'rate_limited', 'item'];
 
+/** Throws where the message names no class: whether the step is tried again must not be a guess. */
 function remoteError(thrown: unknown): StepError {
   const error = (typeof thrown === 'object' && thrown !== null ? thrown : {}) as Record<string, unknown>;
-  return new StepError(
-    classes.has(error.class) ? (error.class as ErrorClass) : 'fatal',
-    typeof error.message === 'string' ? error.message : 'no message',
-    {
-      ...(typeof error.name === 'string' ? { name: error.name } : {}),
-      ...(typeof error.retryAfterMs === 'number' ? { retryAfterMs: error.retryAfterMs } : {}),
-      ...(error.details === undefined ? {} : { details: error.details as Json }),
-    },
-  );
+  const errorClass = classes.find((one) => one === error.class);
+  if (errorClass === undefined) {
+    const got = (JSON.stringify(error.class) ?? 'none').slice(0, 100);
+    throw new Error(`an error has one of the classes ${classes.join(', ')}; got ${got}`);
+  }
+  return new StepError(errorClass, typeof error.message === 'string' ? error.message : 'no message', {
+    ...(typeof error.name === 'string' ? { name: error.name } : {}),
+    ...(typeof error.retryAfterMs === 'number' ? { retryAfterMs: error.retryAfterMs } : {}),
+    ...(error.details === undefined ? {} : { details: error.details as Json }),
+  });
 }
 
 function remoteContext(ctx: StepContext): RemoteContext {
