@@ -5,7 +5,7 @@ import { CronwrightError } from '../domain/errors.ts';
 import { activeTraceparent, formatTraceparent, parseTraceparent } from '../observe/traceparent.ts';
 
 const origins = ['api', 'cli', 'webhook'] as const;
-const tenantPattern = /^[a-z0-9][a-z0-9_-]{0,62}$/;
+export const tenantPattern = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 const printable = /^[\x20-\x7e]{1,200}$/;
 
 /** Throws `invalid_input` naming the header that is wrong. */

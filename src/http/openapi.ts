@@ -25,9 +25,10 @@ const problem = z
   })
   .meta({ id: 'Problem', description: 'RFC 9457 problem details' });
 
-const statusOf: Partial<Record<ErrorCode, number>> = {
+const statusOf: Partial<Record<ErrorCode | 'upgrade_required', number>> = {
   not_found: 404,
   conflict: 409,
+  upgrade_required: 426,
   limit_reached: 429,
   unavailable: 503,
 };
@@ -40,6 +41,7 @@ const descriptions: Readonly<Record<number, string>> = {
   409: 'the present state forbids it: `state` and `requested` tell both',
   413: 'the body is too large',
   415: 'the body has to be application/json',
+  426: 'asked without an upgrade to a WebSocket',
   429: 'the queue is full; Retry-After tells when to ask again',
   503: 'not now: too many clients, or the daemon is stopping',
 };
@@ -71,11 +73,7 @@ export function createOpenApiDocument(routes: readonly Route[], version: string)
       tags: [route.tag],
       security: [{}, { bearer: [] }],
       request: {
-        headers: keyed.includes(route.operationId)
-          ? startHeaders
-          : route.method === 'POST'
-            ? changeHeaders
-            : tenantHeaders,
+        headers: headersOf(route),
         ...(route.params ? { params: route.params } : {}),
         ...(route.query ? { query: route.query } : {}),
         ...(route.body ? { body: { content: { 'application/json': { schema: route.body } } } } : {}),
@@ -87,6 +85,11 @@ export function createOpenApiDocument(routes: readonly Route[], version: string)
     openapi: '3.1.0',
     info: { title: 'Cronwright', version, description: 'Schedules, runs and the queue of a Cronwright daemon.' },
   });
+}
+
+function headersOf({ operationId, method, headers }: Route) {
+  const shared = keyed.includes(operationId) ? startHeaders : method === 'POST' ? changeHeaders : tenantHeaders;
+  return headers ? shared.extend(headers.shape) : shared;
 }
 
 function responsesOf(route: Route) {

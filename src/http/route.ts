@@ -27,11 +27,13 @@ export interface RouteDescription {
   summary: string;
   tag: string;
   params?: z.ZodObject;
+  /** Those of its own, for the document. */
+  headers?: z.ZodObject;
   query?: z.ZodObject;
   body?: Schema;
   answer: { status: number; description: string; schema: Schema; contentType?: string };
   /** Problems that it may answer with besides those every route may. */
-  problems?: readonly ErrorCode[];
+  problems?: readonly (ErrorCode | 'upgrade_required')[];
 }
 
 export interface Route extends RouteDescription {
@@ -106,13 +108,26 @@ export function defineRoute<
 /** A parameter that a route does not know is refused, also where it knows none. */
 function readQuery(schema: z.ZodObject | undefined, given: URLSearchParams): unknown {
   if (!schema && given.size === 0) return undefined;
-  return checkInput(schema ?? noParameters, Object.fromEntries(given), 'query');
+  return checkInput(schema ?? noParameters, fieldsOf(given), 'query');
 }
 
 const noParameters = z.strictObject({});
 
 function check(schema: Schema | undefined, value: unknown, where: string): unknown {
   return schema && checkInput(schema, value, where);
+}
+
+/** A query as an object. Throws `invalid_input` where a name is given more than once: only one of the values could count. */
+export function fieldsOf(query: URLSearchParams): Record<string, string> {
+  const seen = new Set<string>();
+  const repeated = new Set<string>();
+  for (const name of query.keys()) (seen.has(name) ? repeated : seen).add(name);
+  if (repeated.size === 0) return Object.fromEntries(query);
+  const problems = [...repeated]
+    .slice(0, 100)
+    .map((name) => ({ path: `query.${name}`, message: 'given more than once, expected once' }));
+  const text = problems.map((one) => `${one.path}: ${one.message}`).join('; ');
+  throw new CronwrightError('invalid_input', text, { problems });
 }
 
 /** Throws `invalid_input` naming every place that is wrong. */

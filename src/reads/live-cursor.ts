@@ -4,8 +4,9 @@ import { packCursor, unpackCursor } from './cursor.ts';
 
 const mark = 'live';
 
+/** Nothing happened before 1970: an instant before that is its beginning. */
 export function packLiveCursor(ms: number): string {
-  return packCursor([mark, Math.floor(ms)]);
+  return packCursor([mark, Math.max(0, Math.floor(ms))]);
 }
 
 /** Throws `invalid_input` naming `where` it came from. */

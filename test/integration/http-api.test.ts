@@ -238,6 +238,12 @@ describe('the HTTP API', () => {
       expect(await response.text()).toBe('<p>hey</');
       expect(response.headers.get('content-disposition')).toBe("attachment; filename*=UTF-8''p%C3%A4ge%20%221%22.html");
       expect(response.headers.get('content-security-policy')).toContain("default-src 'none'");
+      expect(response.headers.get('content-type')).toBe('text/html');
+      await sql(test.db, "update cronwright.artifacts set media_type = E'text/html\\r\\nx: y'");
+      const unsound = await raw(`/api/v1/runs/${run.id}/artifacts/${id}`);
+      expect(unsound.status).toBe(200);
+      expect(unsound.headers.get('content-type')).toBe('application/octet-stream');
+      expect(await unsound.text()).toBe('<p>hey</');
     });
   });
 
@@ -401,6 +407,20 @@ describe('the HTTP API', () => {
       expect((await raw('/api/v1/nodes?')).status).toBe(200);
     });
 
+    it('refuses a parameter that is given twice, and names it', async () => {
+      for (const path of [
+        '/runs?limit=1&limit=2',
+        '/events?pipeline=a&tenant=x&pipeline=b',
+        '/nodes?limit=1&limit=1',
+      ]) {
+        const answer = await raw(`/api/v1${path}`);
+        expect(answer.status, path).toBe(400);
+        const name = /\?(\w+)/.exec(path)?.[1];
+        const problems = [{ path: `query.${name}`, message: 'given more than once, expected once' }];
+        expect(await answer.json(), path).toMatchObject({ code: 'invalid_input', problems });
+      }
+    });
+
     it('is 415 without application/json', async () => {
       for (const headers of [
         { 'content-type': 'text/plain' },
@@ -478,9 +498,15 @@ describe('the HTTP API', () => {
   });
 
   describe('its description', () => {
+    interface Operation {
+      operationId: string;
+      parameters: { name: string; in: string }[];
+      responses: Record<string, unknown>;
+    }
+
     interface Document {
       openapi: string;
-      paths: Record<string, Record<string, { operationId: string; responses: Record<string, unknown> }>>;
+      paths: Record<string, Record<string, Operation>>;
       components: { schemas: Record<string, unknown> };
     }
 
@@ -495,6 +521,16 @@ describe('the HTTP API', () => {
         Object.values(methods).map((one) => one.operationId),
       );
       expect(new Set(operations).size).toBe(operations.length);
+    });
+
+    it('says of the live stream how it is resumed, and what a plain request for the WebSocket is told', async () => {
+      const { paths } = (await (await raw('/api/openapi.json')).json()) as Document;
+      for (const path of ['/api/v1/events', '/api/v1/ws']) {
+        const headers = paths[path]?.get?.parameters.filter((one) => one.in === 'header').map((one) => one.name);
+        expect(headers, path).toEqual(['Cronwright-Tenant', 'Last-Event-ID']);
+      }
+      expect(Object.keys(paths['/api/v1/ws']?.get?.responses ?? {})).toContain('426');
+      expect(Object.keys(paths['/api/v1/events']?.get?.responses ?? {})).not.toContain('426');
     });
 
     it('refers only to schemas that it has, and describes instants as date-time', async () => {

@@ -210,7 +210,7 @@ describe('the live stream', () => {
     });
 
     it('can be changed on a WebSocket', async () => {
-      const ws = keep(await openSocket(`${a.server.url}/api/v1/ws?event=nothing`));
+      const ws = keep(await openSocket(`${a.server.url}/api/v1/ws?event=step.event.nothing`));
       const first = await a.world.start('plain');
       await a.world.reached(first);
       ws.send({ type: 'subscribe', pipeline: 'other' });
@@ -279,12 +279,35 @@ describe('the live stream', () => {
       await short.stop();
     });
 
+    it('gives a cursor that is taken again, however long ago it begins', async () => {
+      const query = 'from=0001-01-01T00:00:00Z&event=alert.';
+      const sse = keep(await readEvents(`${a.server.url}/api/v1/events?${query}`));
+      const ws = keep(await openSocket(`${a.server.url}/api/v1/ws?${query}`));
+      expect(ws.cursor).toBe(sse.cursor);
+      const headers = { 'last-event-id': sse.cursor as string };
+      expect(keep(await readEvents(`${a.server.url}/api/v1/events?event=alert.`, headers)).cursor).toBe(sse.cursor);
+      // The header that a WebSocket's upgrade has counts as well.
+      expect(keep(await openSocket(`${a.server.url}/api/v1/ws?event=alert.`, headers)).cursor).toBe(sse.cursor);
+    });
+
+    it('does not begin in the future', async () => {
+      const from = new Date(Date.now() + 3_600_000).toISOString();
+      const answer = await fetch(`${a.server.url}/api/v1/events?from=${from}`);
+      expect([answer.status, await answer.json()]).toMatchObject([
+        400,
+        { problems: [{ path: 'query.from', got: from, expected: expect.stringContaining('not after') }] },
+      ]);
+      await expect(openSocket(`${a.server.url}/api/v1/ws?from=${from}`)).rejects.toThrow('400');
+    });
+
     it.each(['nonsense', 'WyJsaXZlIiwiMSJd'])('refuses the cursor %s', async (cursor) => {
       const headers = { 'last-event-id': cursor };
       await expect(readEvents(`${a.server.url}/api/v1/events`, headers)).rejects.toThrow('HTTP 400');
       await expect(openSocket(`${a.server.url}/api/v1/ws`, headers)).rejects.toThrow('400');
       const answer = await fetch(`${a.server.url}/api/v1/events`, { headers });
       expect(await answer.json()).toMatchObject({ problems: [{ path: 'header.Last-Event-ID', got: cursor }] });
+      const refused = await upgrade(`${a.server.url}/api/v1/ws`, headers);
+      expect(JSON.parse(refused.body)).toMatchObject({ problems: [{ path: 'header.Last-Event-ID', got: cursor }] });
     });
   });
 
@@ -413,6 +436,22 @@ describe('the live stream', () => {
         expect((await ws.says('error')).code).toBe('invalid_input');
         expect((await ws.closed)[0]).toBe(1008);
       }
+      for (const field of [
+        { last_event_id: 'nonsense' },
+        { event: 'bogus.' },
+        { tenant: 'BAD T' },
+        { run: 'nope' },
+        { pipeline: ',' },
+        { from: '2999-01-01T00:00:00Z' },
+      ]) {
+        const ws = keep(await openSocket(`${a.server.url}/api/v1/ws`));
+        ws.send({ type: 'subscribe', ...field });
+        const { code, problems } = await ws.says('error');
+        expect({ code, problems }).toMatchObject({
+          code: 'invalid_input',
+          problems: [{ path: `message.${Object.keys(field)[0]}` }],
+        });
+      }
       const ws = keep(await openSocket(`${a.server.url}/api/v1/ws`));
       ws.send({ type: 'subscribe', pipeline: 'x'.repeat(100_000) });
       expect((await ws.closed)[0]).toBe(1009);
@@ -480,7 +519,7 @@ describe('the live stream', () => {
   });
 });
 
-function upgrade(url: string): Promise<{ status: number; body: string }> {
+function upgrade(url: string, headers: Record<string, string> = {}): Promise<{ status: number; body: string }> {
   return new Promise((resolve, reject) => {
     const asking = request(url, {
       headers: {
@@ -488,6 +527,7 @@ function upgrade(url: string): Promise<{ status: number; body: string }> {
         upgrade: 'websocket',
         'sec-websocket-version': '13',
         'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+        ...headers,
       },
     });
     asking.on('error', reject);

@@ -71,7 +71,8 @@ export async function readEvents(url: string, headers: Record<string, string> = 
   });
   for (const name of eventNames) {
     source.addEventListener(name, (event) => {
-      cursor = event.lastEventId;
+      // An event without an id leaves the last one in force; this client then says ''.
+      cursor = event.lastEventId || cursor;
       take(JSON.parse(event.data));
     });
   }

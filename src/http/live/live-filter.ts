@@ -1,17 +1,42 @@
 // What a client of the live stream wants to hear: fields of its query, and whether an event fits.
 import { z } from 'zod';
+import { isUuid } from '../../reads/cursor.ts';
+import { tenantPattern } from '../caller.ts';
 import { instantText } from '../routes/fields.ts';
+import { beginsEventName } from './event-names.ts';
 import type { LiveEvent } from './live-event.ts';
 
-const words = z.string().min(1).max(10_000);
+/** A list with commas. What can never fit is a mistake, and silence would not tell. */
+function words(expected: string, isPossible: (word: string) => boolean = () => true) {
+  return z
+    .string()
+    .max(10_000)
+    .superRefine((text, context) => {
+      const list = splitWords(text);
+      const wrong = list.find((word) => !isPossible(word));
+      if (list.length > 0 && wrong === undefined) return;
+      const got = wrong === undefined ? 'an empty list' : JSON.stringify(wrong.slice(0, 100));
+      context.addIssue({ code: 'custom', message: `${got}, expected ${expected}` });
+    });
+}
+
+const tenantOrAll = new RegExp(`^\\*$|${tenantPattern.source}`);
 
 /** The fields of `/events` and `/ws`, and of a WebSocket's subscribe message. */
 export const liveQuery = z.strictObject({
-  tenant: z.string().max(63).optional().describe('instead of the header Cronwright-Tenant; * for all'),
-  pipeline: words.optional().describe('with commas: only of these pipelines'),
-  schedule: words.optional().describe('with commas: only of these schedules (pipeline.schedule)'),
-  run: words.optional().describe('with commas: only of these runs'),
-  event: words.optional().describe('with commas: only names that begin so, such as run. or step.failed'),
+  tenant: z
+    .string()
+    .regex(tenantOrAll, `expected * or ${tenantPattern.source}`)
+    .optional()
+    .describe('instead of the header Cronwright-Tenant; * for all'),
+  pipeline: words('ids of pipelines').optional().describe('with commas: only of these pipelines'),
+  schedule: words('ids of schedules (pipeline.schedule)')
+    .optional()
+    .describe('with commas: only of these schedules (pipeline.schedule)'),
+  run: words('ids of runs, which are UUIDs', isUuid).optional().describe('with commas: only of these runs'),
+  event: words('beginnings of names in docs/LIVE.md, such as run. or step.failed', beginsEventName)
+    .optional()
+    .describe('with commas: only names that begin so, such as run. or step.failed'),
   last_event_id: z
     .string()
     .min(1)
@@ -37,7 +62,8 @@ export interface LiveFilter {
 
 export function readFilter(query: LiveQuery, tenantOfCaller: string): LiveFilter {
   const tenant = query.tenant ?? tenantOfCaller;
-  const lists = [query.pipeline, query.schedule, query.run?.toLowerCase(), query.event].map(splitWords);
+  const texts = [query.pipeline, query.schedule, query.run?.toLowerCase(), query.event];
+  const lists = texts.map((text) => (text === undefined ? undefined : splitWords(text)));
   const [pipelines, schedules, runs, events] = lists;
   return {
     tenant: tenant === '*' ? null : tenant,
@@ -58,8 +84,7 @@ export function fits(filter: LiveFilter, event: LiveEvent): boolean {
   return filter.events === null || filter.events.some((start) => event.name.startsWith(start));
 }
 
-function splitWords(text: string | undefined): string[] | undefined {
-  if (text === undefined) return undefined;
+function splitWords(text: string): string[] {
   const all = text.split(',').map((word) => word.trim());
   return [...new Set(all.filter((word) => word !== ''))].sort();
 }

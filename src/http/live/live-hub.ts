@@ -44,8 +44,8 @@ export interface LiveHub {
   requireRoom(): void;
   /** Counts the connection until it closes, and lets it hear heartbeats. */
   add(connection: LiveConnection): void;
-  /** The cursor of now. */
-  cursor(): string;
+  /** Now, as the cursors of this node count. */
+  now(): number;
   /** Events that fit go to the connection; `fromMs`: those since then first, from the database. */
   subscribe(connection: LiveConnection, filter: LiveFilter, fromMs?: number): LiveSubscription;
   /** Other nodes may have written: look now. */
@@ -202,7 +202,7 @@ export function createLiveHub(options: LiveHubOptions): LiveHub {
         heartbeat = undefined;
       });
     },
-    cursor: () => packLiveCursor(clock.now()),
+    now: () => clock.now(),
     subscribe(connection, filter, fromMs) {
       const tailed = count(1);
       let follower: Follower | undefined;

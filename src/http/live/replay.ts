@@ -4,6 +4,7 @@ import type { Queryable } from '../../db/database.ts';
 import { isUuid } from '../../reads/cursor.ts';
 import { packLiveCursor } from '../../reads/live-cursor.ts';
 import { oldestHistoryMs, type ReplayScope, replayHistory } from '../../reads/live-history.ts';
+import { truncatedName } from './event-names.ts';
 import { type FramedEvent, framesOf } from './frames.ts';
 import type { LiveConnection } from './live-connection.ts';
 import { alertEvent, eventsOf, type LiveEvent } from './live-event.ts';
@@ -69,7 +70,7 @@ export function createReplay(options: {
     if (fromMs >= clock.now() - options.historyMs) return;
     const oldestMs = await oldestHistoryMs(db);
     const event = alertEvent({
-      name: 'stream.truncated',
+      name: truncatedName,
       atMs: clock.now(),
       node: options.node,
       reason: 'the history of that time is no longer kept: the stream begins with the oldest that is',

@@ -9,9 +9,9 @@ import type { Access } from '../access.ts';
 import { readCaller } from '../caller.ts';
 import type { HttpContext } from '../http-context.ts';
 import { notFound, problemResponse, toProblem } from '../problem.ts';
-import { checkInput } from '../route.ts';
-import { readStart } from '../routes/live-routes.ts';
-import { liveQuery, readFilter } from './live-filter.ts';
+import { checkInput, fieldsOf } from '../route.ts';
+import { type LiveStart, readStart } from '../routes/live-routes.ts';
+import { type LiveFilter, liveQuery, readFilter } from './live-filter.ts';
 import type { LiveHub, LiveSubscription } from './live-hub.ts';
 import { openWebSocket, readMessage, type WebSocketConnection } from './websocket-connection.ts';
 
@@ -50,7 +50,8 @@ function ignore(): void {}
 
 interface Opening {
   caller: { tenant: string };
-  start: Readonly<Record<string, unknown>>;
+  filter: LiveFilter;
+  start: LiveStart;
 }
 
 /** Throws what a GET would be answered with. */
@@ -59,12 +60,10 @@ function accept(incoming: IncomingMessage, { access, live }: UpgradeOptions): Op
   access.check({ method: 'GET', path: url.pathname, headers: incoming.headers });
   if (!paths.includes(url.pathname)) throw new CronwrightError('not_found', notFound(url.pathname).detail);
   const caller = readCaller(incoming.headers);
-  const start = Object.fromEntries(url.searchParams);
-  const lastEventId = incoming.headers['last-event-id'];
-  if (typeof lastEventId === 'string' && lastEventId !== '') start.last_event_id = lastEventId;
-  readStart(checkInput(liveQuery, start, 'query'), undefined, live);
+  const query = checkInput(liveQuery, fieldsOf(url.searchParams), 'query');
+  const start = readStart(query, live, 'query', incoming.headers['last-event-id']);
   live.requireRoom();
-  return { caller, start };
+  return { caller, filter: readFilter(query, caller.tenant), start };
 }
 
 const message = z.discriminatedUnion('type', [
@@ -74,26 +73,29 @@ const message = z.discriminatedUnion('type', [
 ]);
 
 /** One subscription a connection: the address's at first, then what the client asks for instead. */
-function converse(connection: WebSocketConnection, ws: WebSocket, { caller, start }: Opening, live: LiveHub): void {
-  let subscription: LiveSubscription | undefined;
-
-  function subscribe(fields: Readonly<Record<string, unknown>>, answer: 'hello' | 'subscribed', where: string): void {
-    const query = checkInput(liveQuery, fields, where);
-    const { fromMs, cursor } = readStart(query, undefined, live);
+function converse(
+  connection: WebSocketConnection,
+  ws: WebSocket,
+  { caller, filter, start }: Opening,
+  live: LiveHub,
+): void {
+  function subscribe(fields: Readonly<Record<string, unknown>>): void {
+    const query = checkInput(liveQuery, fields, 'message');
+    const { fromMs, cursor } = readStart(query, live, 'message');
     subscription?.end();
-    const hello = answer === 'hello' ? { node: live.node, heartbeat_ms: live.heartbeatMs } : {};
-    connection.tell({ type: answer, id: cursor, ...hello });
+    connection.tell({ type: 'subscribed', id: cursor });
     subscription = live.subscribe(connection, readFilter(query, caller.tenant), fromMs);
   }
 
   live.add(connection);
-  subscribe(start, 'hello', 'query');
+  connection.tell({ type: 'hello', id: start.cursor, node: live.node, heartbeat_ms: live.heartbeatMs });
+  let subscription: LiveSubscription | undefined = live.subscribe(connection, filter, start.fromMs);
   ws.on('message', (data: Buffer, isBinary: boolean) => {
     try {
       const { type, ...fields } = readMessage(data, isBinary);
       checkInput(message, { type, ...fields }, 'message');
       if (type === 'ping') connection.tell({ type: 'pong' });
-      else if (type === 'subscribe') subscribe(fields, 'subscribed', 'message');
+      else if (type === 'subscribe') subscribe(fields);
       else {
         subscription?.end();
         subscription = undefined;

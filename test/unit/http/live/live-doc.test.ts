@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { packageRoot } from '../../../../src/base/package-root.ts';
 import { alertNames } from '../../../../src/http/live/alerts.ts';
+import { historyEventNames } from '../../../../src/http/live/event-names.ts';
 import { liveEventView } from '../../../../src/http/live/live-event.ts';
 import { liveQuery } from '../../../../src/http/live/live-filter.ts';
 
@@ -53,6 +54,10 @@ describe('docs/LIVE.md', () => {
     const listed = rows(history).flatMap(([first]) => quoted(first).filter(isName));
     expect(listed.filter((name) => name !== 'step.event.…').sort()).toEqual([...namesInSource()].sort());
     expect(listed).toContain('step.event.…');
+  });
+
+  it('has the names that filters know', () => {
+    expect([...historyEventNames].sort()).toEqual([...namesInSource()].sort());
   });
 
   it('lists every alert', () => {

@@ -49,7 +49,7 @@ describe('a filter', () => {
     expect(letsThrough({ tenant: 'anybody' }, nodeAlert)).toBe(true);
     expect(letsThrough({ event: 'alert.' }, nodeAlert)).toBe(true);
     expect(letsThrough({ pipeline: 'docs' }, nodeAlert)).toBe(false);
-    expect(letsThrough({ run: 'x' }, nodeAlert)).toBe(false);
+    expect(letsThrough({ run: '019ab000-0000-7000-8000-000000000001' }, nodeAlert)).toBe(false);
     expect(letsThrough({}, runAlert)).toBe(false);
     expect(letsThrough({ tenant: 'other', pipeline: 'docs' }, runAlert)).toBe(true);
   });
@@ -64,5 +64,43 @@ describe('a filter', () => {
   it('refuses what it does not know', () => {
     expect(liveQuery.safeParse({ pipline: 'x' }).success).toBe(false);
     expect(liveQuery.safeParse({ from: 'yesterday' }).success).toBe(false);
+  });
+
+  it.each([
+    { tenant: 'BAD T' },
+    { tenant: '' },
+    { tenant: '**' },
+    { tenant: 'a'.repeat(64) },
+    { run: 'nope' },
+    { run: '019ab000-0000-7000-8000-000000000001,nope' },
+    { event: 'bogus.' },
+    { event: 'run.,bogus.' },
+    { event: 'run.completed.' },
+    { event: 'Run.' },
+    { event: ',' },
+    { event: '' },
+    { pipeline: ' , ' },
+    { schedule: '' },
+    { run: ',' },
+  ])('refuses %j, which nothing can fit', (query) => {
+    const { error } = liveQuery.safeParse(query);
+    expect(error?.issues).toEqual([expect.objectContaining({ path: Object.keys(query) })]);
+    expect(error?.issues[0]?.message).toContain('expected');
+  });
+
+  it.each([
+    { tenant: '*' },
+    { tenant: 'a_b-1' },
+    { run: '019AB000-0000-7000-8000-000000000001' },
+    { event: 'r' },
+    { event: 'run.completed,item.' },
+    { event: 'step.event.' },
+    { event: 'step.event.whatever' },
+    { event: 'step.ev' },
+    { event: 'alert.' },
+    { event: 'alert.clock.jumped' },
+    { event: 'stream.' },
+  ])('takes %j', (query) => {
+    expect(liveQuery.safeParse(query).success).toBe(true);
   });
 });

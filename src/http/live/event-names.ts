@@ -1,0 +1,42 @@
+// All names that events of the live stream have, and which words begin one.
+import { alertNames } from './alerts.ts';
+
+/** Those of a run's history; `step.event.` goes on with what a plugin calls it. */
+export const historyEventNames = [
+  'run.enqueued',
+  'run.claimed',
+  'run.waiting',
+  'run.retrying',
+  'run.woken',
+  'run.released',
+  'run.rescued',
+  'run.reopened',
+  'run.completed',
+  'run.failed',
+  'run.cancelled',
+  'run.dead_lettered',
+  'step.started',
+  'step.completed',
+  'step.failed',
+  'step.skipped',
+  'step.cancelled',
+  'step.retried',
+  'step.waiting',
+  'step.released',
+  'item.completed',
+  'item.failed',
+  'item.waiting',
+  'item.cancelled',
+  'item.released',
+] as const;
+
+const pluginPrefix = 'step.event.';
+
+/** Told to one client, about its own stream. */
+export const truncatedName = 'stream.truncated';
+
+const all: readonly string[] = [...historyEventNames, pluginPrefix, ...alertNames, truncatedName];
+
+export function beginsEventName(word: string): boolean {
+  return word.startsWith(pluginPrefix) || all.some((name) => name.startsWith(word));
+}
