@@ -1,8 +1,9 @@
 // Step artifact.get: an artifact's content as a step's output, or as a file of the workspace.
-import { writeFile } from 'node:fs/promises';
-import { defineStep, StepError } from 'cronwright/plugin';
+import { rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { defineStep, folderInside, StepError } from 'cronwright/plugin';
 import { z } from 'zod';
-import { newFile, workspacePath } from './workspace-file.ts';
+import { workspacePath } from './workspace-path.ts';
 
 const input = z
   .strictObject({
@@ -43,12 +44,19 @@ export const get = defineStep({
       sha256: artifact.sha256,
     };
     if (given.as === 'file') {
-      await writeFile(await newFile(ctx.workspace, given.file ?? ''), content);
+      await writeNew(ctx.workspace, given.file ?? '', content);
       return { ...about, content: null };
     }
     return { ...about, content: decode(content, given.as, artifact.name) };
   },
 });
+
+/** A link of that name is replaced itself, never what it leads to. */
+async function writeNew(workspace: string, path: string, content: Uint8Array): Promise<void> {
+  const file = join(await folderInside(workspace, dirname(path)), basename(path));
+  await rm(file, { force: true });
+  await writeFile(file, content, { flag: 'wx' });
+}
 
 function decode(content: Uint8Array, as: 'text' | 'json' | 'base64', name: string) {
   if (as === 'base64') return Buffer.from(content).toString('base64');

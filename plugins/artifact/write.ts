@@ -1,14 +1,20 @@
 // Step artifact.write: keeps a text, a value or a file of the workspace as an artifact of the run.
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { defineStep } from 'cronwright/plugin';
+import { defineStep, existingFileInside, isMediaType } from 'cronwright/plugin';
 import { z } from 'zod';
-import { existingFile, workspacePath } from './workspace-file.ts';
+import { workspacePath } from './workspace-path.ts';
 
 const input = z
   .strictObject({
     name: z.string().min(1).max(255).optional().describe('Its name for people; default: that of the file.'),
-    media_type: z.string().min(3).max(255).optional().describe('Default: by what it is given, or by the name.'),
+    media_type: z
+      .string()
+      .min(3)
+      .max(255)
+      .refine(isMediaType, 'expected type/subtype, with parameters or without, in visible ASCII')
+      .optional()
+      .describe('Default: by what it is given, or by the name.'),
     content: z.string().optional().describe('A text.'),
     json: z.json().optional().describe('Any value; kept as JSON.'),
     file: workspacePath.optional().describe('A file of the workspace.'),
@@ -53,7 +59,7 @@ export const write = defineStep({
 async function contentOf(given: z.output<typeof input>, ctx: { workspace: string }): Promise<string | Uint8Array> {
   if (given.content !== undefined) return given.content;
   if (given.json !== undefined) return JSON.stringify(given.json, null, 2);
-  return readFile(await existingFile(ctx.workspace, given.file ?? ''));
+  return readFile(await existingFileInside(ctx.workspace, given.file ?? ''));
 }
 
 const mediaTypes: Readonly<Record<string, string>> = {

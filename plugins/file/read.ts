@@ -1,9 +1,9 @@
 // Step file.read: the content of a small file as a step's output.
 import { createHash } from 'node:crypto';
 import { constants, open } from 'node:fs/promises';
-import { defineStep, StepError } from 'cronwright/plugin';
+import { defineStep, existingFileInside, StepError } from 'cronwright/plugin';
 import { z } from 'zod';
-import { existingFile, path, rootOf, target } from './locate.ts';
+import { path, rootOf, target } from './locate.ts';
 
 const input = z.strictObject({
   path,
@@ -24,7 +24,7 @@ export const read = defineStep({
   weight: 'light',
   workspace: 'reads',
   async run(ctx, given) {
-    const file = await existingFile(await rootOf(ctx, given.target), given.path);
+    const file = await existingFileInside(await rootOf(ctx, given.target), given.path);
     // Opening a named pipe would wait for a writer.
     const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
     try {

@@ -1,10 +1,10 @@
 // Step file.write: puts content into a file, whole or not at all.
 import { createHash, randomUUID } from 'node:crypto';
 import { lstat, open, readFile, rename, rm } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import { defineStep } from 'cronwright/plugin';
+import { basename, dirname, join } from 'node:path';
+import { defineStep, folderInside } from 'cronwright/plugin';
 import { z } from 'zod';
-import { makeFolders, path, rootOf, target } from './locate.ts';
+import { path, rootOf, target } from './locate.ts';
 
 const input = z.strictObject({
   path,
@@ -36,7 +36,7 @@ export const write = defineStep({
       ctx.log.info(`dry run: would write ${content.length} bytes to files/${given.path}`);
       return { ...result, changed: false };
     }
-    const folder = await makeFolders(await rootOf(ctx, given.target), given.path);
+    const folder = await folderInside(await rootOf(ctx, given.target), dirname(given.path));
     const file = join(folder, basename(given.path));
     if (await holds(file, content)) return { ...result, changed: false };
     await replaceFile(folder, file, content);

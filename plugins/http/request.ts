@@ -1,5 +1,5 @@
 // Step http.request: one request, its answer as output, its failures in the classes that retries go by.
-import { type Artifact, defineStep, retryAfterMs, type StepContext, StepError } from 'cronwright/plugin';
+import { type Artifact, defineStep, isMediaType, retryAfterMs, type StepContext, StepError } from 'cronwright/plugin';
 import { z } from 'zod';
 import { type Response, send, shownUrl } from './send.ts';
 
@@ -144,9 +144,15 @@ async function bodyForOutput(ctx: StepContext, { body, headers, url }: Response)
     return body.kind === 'json' ? { json: body.value as z.output<typeof output>['json'] } : { body: body.text };
   }
   const name = decodeURIComponent(new URL(url).pathname.split('/').at(-1) ?? '') || 'body';
-  const mediaType = headers['content-type'] ?? 'application/octet-stream';
+  const mediaType = mediaTypeOf(headers['content-type'] ?? '');
   const content = body.kind === 'binary' ? body.content : body.text;
   const stored: Artifact = await ctx.artifacts.put({ name, mediaType, content });
   const { id, size, sha256 } = stored;
   return { artifact: { id, name: stored.name, media_type: stored.mediaType, size, sha256 } };
+}
+
+/** Peers send what they like; what cannot be kept as it is loses its parameters, then its name. */
+function mediaTypeOf(contentType: string): string {
+  const plain = contentType.split(';')[0]?.trim() ?? '';
+  return [contentType, plain].find(isMediaType) ?? 'application/octet-stream';
 }

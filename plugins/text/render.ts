@@ -1,5 +1,5 @@
 // Step text.render: a Liquid template and values make a text.
-import { defineStep, type Json, StepError } from 'cronwright/plugin';
+import { defineStep, isMediaType, type Json, StepError } from 'cronwright/plugin';
 import { z } from 'zod';
 import { escapes } from './escape.ts';
 import { checkTemplate, renderTemplate } from './template.ts';
@@ -20,7 +20,15 @@ const input = z.strictObject({
     .default('none')
     .describe('How values are made harmless: for HTML, LaTeX or JSON strings. `| raw` puts one in as it is.'),
   artifact: z
-    .strictObject({ name: z.string().min(1).max(255), media_type: z.string().min(3).max(255).default('text/plain') })
+    .strictObject({
+      name: z.string().min(1).max(255),
+      media_type: z
+        .string()
+        .min(3)
+        .max(255)
+        .refine(isMediaType, 'expected type/subtype, with parameters or without, in visible ASCII')
+        .default('text/plain'),
+    })
     .optional()
     .describe('Keep the text as an artifact instead of in the output: for texts beyond 1 MB.'),
 });

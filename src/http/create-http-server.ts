@@ -7,6 +7,7 @@ import { createRunStarter } from '../control/start-run.ts';
 import { CronwrightError, errorMessage } from '../domain/errors.ts';
 import { createAccess, requireSafeAddress } from './access.ts';
 import { createHttpApp, type Served } from './create-http-app.ts';
+import { guardedResponse } from './guarded-response.ts';
 import type { HttpContext } from './http-context.ts';
 import { createLiveHub, type LiveHub } from './live/live-hub.ts';
 import { serveUpgrades } from './live/serve-upgrades.ts';
@@ -85,7 +86,10 @@ function createServer(context: HttpContext, live: LiveHub): Server {
     });
     return response;
   };
-  const server = createAdaptorServer({ fetch }) as Server;
+  const server = createAdaptorServer({
+    fetch,
+    serverOptions: { ServerResponse: guardedResponse(context.events) },
+  }) as Server;
   server.keepAliveTimeout = keepAliveMs;
   server.headersTimeout = keepAliveMs + 5_000;
   serveUpgrades(server, { context, access, live });

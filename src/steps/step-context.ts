@@ -1,5 +1,6 @@
 // What a step is given, built from one attempt and the host's services; after the attempt has ended nothing passes any more.
 import type { KeptValue } from '../domain/expressions/kept-value.ts';
+import { isMediaType } from '../domain/media-type.ts';
 import type { Delivery, HostSettings, Json, Log, StepContext } from './api.ts';
 import { StepError } from './api.ts';
 import { type AttemptLog, createAttemptLog } from './attempt-log.ts';
@@ -140,6 +141,7 @@ export class AttemptContext implements StepContext {
     return {
       put: ({ name, mediaType, content }) =>
         this.#whileRunning(() => {
+          if (typeof mediaType !== 'string' || !isMediaType(mediaType)) throw noMediaType(name, mediaType);
           const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
           return this.#services.putArtifact(this.#attempt, { name: this.#clean(name), mediaType, content: bytes });
         }),
@@ -188,4 +190,9 @@ export class AttemptContext implements StepContext {
     if (!this.#hasEnded) return call();
     throw new StepError('fatal', `the attempt of ${this.step} has ended`, { name: 'AttemptEnded' });
   }
+}
+
+function noMediaType(name: string, got: unknown): StepError {
+  const text = `the media type of artifact ${name} is ${JSON.stringify(got)?.slice(0, 200)}, expected type/subtype, `;
+  return new StepError('fatal', `${text}with parameters or without, in visible ASCII`, { name: 'InvalidMediaType' });
 }

@@ -1,6 +1,6 @@
 // artifact.write and artifact.get: what is kept comes back as it was.
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { errorOf, outputOf, type Ran, runStep } from '../support/step-context.ts';
@@ -40,11 +40,25 @@ describe('artifact.write', () => {
     expect(errorOf(await write({ content: '' })).message).toContain('expected a name');
   });
 
+  it.each([
+    'text/html\r\nx: y',
+    'text',
+    'text/',
+    'text/häml',
+    'text/a b',
+    'text/a; b',
+  ])('wants a media type, not %j', async (mediaType) => {
+    const error = errorOf(await write({ name: 'x', content: '', media_type: mediaType }));
+    expect(error).toMatchObject({ name: 'ValidationError', message: expect.stringContaining('type/subtype') });
+  });
+
   it('lets no path and no link lead out of the workspace', async () => {
     const workspaceDir = tempFolder('workspace');
     symlinkSync('/etc', join(workspaceDir, 'etc'));
     expect(errorOf(await write({ file: 'etc/hostname' }, { workspaceDir })).name).toBe('PathEscapes');
-    expect(errorOf(await write({ file: '../x' }, { workspaceDir })).message).toContain('stays in the workspace');
+    for (const file of ['../x', 'a\\x', 'x\0y', '/x', 'a//x']) {
+      expect(errorOf(await write({ file }, { workspaceDir })).message).toContain('stays in the workspace');
+    }
     expect(errorOf(await write({ file: 'no.txt' }, { workspaceDir })).name).toBe('FileNotFound');
   });
 });
@@ -72,8 +86,26 @@ describe('artifact.get', () => {
 
   it('writes no file through a link that leads out', async () => {
     const workspaceDir = tempFolder('workspace');
-    symlinkSync(tempFolder('elsewhere'), join(workspaceDir, 'out'));
+    const outside = tempFolder('elsewhere');
+    symlinkSync(outside, join(workspaceDir, 'out'));
+    symlinkSync(join(outside, 'missing'), join(workspaceDir, 'nowhere'));
     const kept = await write({ name: 'a', content: 'a' });
-    expect(errorOf(await get({ as: 'file', file: 'out/a' }, kept, { workspaceDir })).name).toBe('PathEscapes');
+    for (const file of ['out/a', 'out/deep/er/a', 'nowhere/a', 'nowhere/deep/a']) {
+      expect(errorOf(await get({ as: 'file', file }, kept, { workspaceDir })).name).toBe('PathEscapes');
+    }
+    expect(readdirSync(outside)).toEqual([]);
+  });
+
+  it('replaces a file, and a link itself instead of what it leads to', async () => {
+    const [workspaceDir, outside] = [tempFolder('workspace'), tempFolder('elsewhere')];
+    writeFileSync(join(outside, 'victim'), 'theirs');
+    writeFileSync(join(workspaceDir, 'plain'), 'much longer than before');
+    symlinkSync(join(outside, 'victim'), join(workspaceDir, 'link'));
+    const kept = await write({ name: 'a', content: 'a' });
+    for (const file of ['plain', 'link']) {
+      outputOf(await get({ as: 'file', file }, kept, { workspaceDir }));
+      expect(readFileSync(join(workspaceDir, file), 'utf8')).toBe('a');
+    }
+    expect(readFileSync(join(outside, 'victim'), 'utf8')).toBe('theirs');
   });
 });

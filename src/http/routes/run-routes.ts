@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { cancelRun } from '../../control/cancel-run.ts';
 import { retryRun } from '../../control/retry-run.ts';
 import { CronwrightError } from '../../domain/errors.ts';
+import { isMediaType } from '../../domain/media-type.ts';
 import { type Origin, origins, runStates } from '../../domain/run.ts';
 import { getRun, runDetail } from '../../reads/get-run.ts';
 import { listRuns, readStates } from '../../reads/list-runs.ts';
@@ -168,7 +169,9 @@ const artifact = defineRoute({
       params.id,
       params.artifact_id,
     );
-    return textResponse(ReadableStream.from(chunks) as ReadableStream<Uint8Array>, artifact.media_type, 200, {
+    // An older version may have stored what no header can hold.
+    const mediaType = isMediaType(artifact.media_type) ? artifact.media_type : 'application/octet-stream';
+    return textResponse(ReadableStream.from(chunks) as ReadableStream<Uint8Array>, mediaType, 200, {
       'content-length': String(artifact.size),
       'content-disposition': `attachment; filename*=UTF-8''${encodeRfc8187(artifact.name)}`,
       etag: `"${artifact.sha256}"`,
