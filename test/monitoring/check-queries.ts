@@ -20,6 +20,7 @@ const emptyInQuietTimes: Readonly<Record<string, string>> = {
   'Newest ends by pipeline / B': 'nothing failed; here pipelines fail',
   'Newest ends by pipeline / C': 'no newest run failed; here those of three pipelines do',
   'Step retries by class': 'nothing was retried; here a step is',
+  'Notifications by result': 'nothing was to be told; here failures are, and a pipeline tells',
   'annotation Starts': 'no node started; here one did, and moments later it is past',
 };
 
