@@ -1,6 +1,6 @@
 // Liquid with a leash: no files, own properties only, unknown names are errors, and limits on size, time and memory.
 import { type Json, StepError } from 'cronwright/plugin';
-import { Liquid, type TagImplOptions } from 'liquidjs';
+import { Liquid } from 'liquidjs';
 import { type Escape, escapeFor } from './escape.ts';
 
 const limits = {
@@ -16,8 +16,8 @@ const limits = {
 const includingTags = ['include', 'render', 'layout'];
 
 /** Refuses a tag while the template is parsed, so that `check` tells it. */
-const refused: TagImplOptions = {
-  parse({ name }) {
+const refused: Parameters<Liquid['registerTag']>[1] = {
+  parse({ name }: { name: string }) {
     throw new Error(`templates cannot include others: {% ${name} %}`);
   },
   render: () => {},

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { checkNotifications } from '../config/check-notifications.ts';
 import { type LoadedPipelines, loadPipelines } from '../config/load-pipelines.ts';
 import type { Settings } from '../config/load-settings.ts';
+import { placePluginProblems } from '../config/place-plugin-problems.ts';
 import { CronwrightError, type Problem } from '../domain/errors.ts';
 import { problemLine } from '../domain/problem-line.ts';
 import { builtInPlugins } from '../steps/built-in-plugins.ts';
@@ -17,7 +18,9 @@ export async function loadRegistry(settings: Settings): Promise<Registry> {
     baseDir: settings.configDir,
     cacheDir: join(settings.dataDir, 'cache', 'plugins'),
   });
-  if (problems.length > 0) throw configError('plugins cannot be loaded', problems);
+  if (problems.length > 0) {
+    throw configError('plugins cannot be loaded', await placePluginProblems(settings.configDir, problems));
+  }
   return createRegistry(plugins);
 }
 

@@ -1,9 +1,11 @@
 // `cronwright check`: every problem of the configuration, with file, line and column.
-import { join, relative } from 'node:path';
+import { basename, join, parse, relative } from 'node:path';
 import { findConfigDir } from '../config/load-settings.ts';
 import { CronwrightError, type Problem } from '../domain/errors.ts';
 import { problemLine } from '../domain/problem-line.ts';
 import { checkConfig } from '../foresight/check.ts';
+import type { PluginProblem } from '../steps/load-plugins.ts';
+import type { Registry } from '../steps/registry.ts';
 import type { CliContext } from './cli-context.ts';
 import { type ExitCode, exitCodes } from './exit-code.ts';
 import { loadStepTypes, readSettings } from './load-config.ts';
@@ -15,13 +17,15 @@ export async function check(context: CliContext, options: { config?: string; jso
   const configDir = findConfigDir(where);
   const { registry, problems } = await loadStepTypes({ configDir, plugins: await listedPlugins(context, options) });
   const checked = await checkConfig({ ...where, catalogue: registry });
+  const missing = missingPlugins(problems, registry);
+  const own = checked.problems.filter((problem) => !isFollowUp(problem, missing));
   const place = (problem: Problem): Problem => fromHere(context, configDir, problem);
   const result = {
     ok: checked.ok && problems.length === 0,
     config: configDir,
     pipelines: checked.pipelines,
     schedules: checked.schedules,
-    problems: [...problems, ...checked.problems].map(place),
+    problems: [...problems, ...own].map(place),
     warnings: checked.warnings.map(place),
   };
   if (options.json) printJson(context, result);
@@ -37,6 +41,27 @@ async function listedPlugins(context: CliContext, options: { config?: string }):
     if (error instanceof CronwrightError && error.code === 'invalid_config') return [];
     throw error;
   }
+}
+
+/**
+ * What the step types of plugins that cannot be used begin with. Where a plugin could not even say its name, its file, folder
+ * or package is taken for it.
+ */
+function missingPlugins(problems: readonly PluginProblem[], registry: Registry): ReadonlySet<string> {
+  const loaded = new Set(registry.list().map(({ plugin }) => plugin));
+  return new Set(
+    problems.flatMap(({ plugin, pluginName }) => {
+      if (pluginName !== undefined) return [pluginName];
+      const { dir, name } = parse(plugin);
+      const guess = name === 'index' || name === 'plugin' ? basename(dir) : name;
+      return loaded.has(guess) ? [] : [guess];
+    }),
+  );
+}
+
+/** Whether a step type is unknown only because its plugin is, which has been told. */
+function isFollowUp({ path, got }: Problem, missing: ReadonlySet<string>): boolean {
+  return path?.endsWith('.uses') === true && missing.has(got?.split('.')[0] ?? '');
 }
 
 /** With the file as a path that an editor can open from here. */

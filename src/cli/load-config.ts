@@ -1,10 +1,10 @@
 // The configuration of a command that needs no daemon: settings, step types, pipelines, and what is wrong with them.
 import { type LoadedPipelines, loadPipelines } from '../config/load-pipelines.ts';
 import { loadSettings, type Settings } from '../config/load-settings.ts';
+import { placePluginProblems } from '../config/place-plugin-problems.ts';
 import type { Database } from '../db/database.ts';
-import type { Problem } from '../domain/errors.ts';
 import { builtInPlugins } from '../steps/built-in-plugins.ts';
-import { loadPlugins } from '../steps/load-plugins.ts';
+import { loadPlugins, type PluginProblem } from '../steps/load-plugins.ts';
 import { createRegistry, type Registry } from '../steps/registry.ts';
 import type { CliContext } from './cli-context.ts';
 
@@ -33,13 +33,13 @@ export function readSettings(context: CliContext, options: SettingsOptions): Pro
 /** The step types of the built-in and the listed plugins; what cannot be loaded is a problem beside them. */
 export async function loadStepTypes(
   settings: Pick<Settings, 'plugins' | 'configDir'>,
-): Promise<{ registry: Registry; problems: Problem[] }> {
+): Promise<{ registry: Registry; problems: PluginProblem[] }> {
   const { plugins, problems } = await loadPlugins({
     builtIn: builtInPlugins,
     listed: settings.plugins,
     baseDir: settings.configDir,
   });
-  return { registry: createRegistry(plugins), problems };
+  return { registry: createRegistry(plugins), problems: await placePluginProblems(settings.configDir, problems) };
 }
 
 /** Everything; what is wrong is in `problems`, that of plugins included. */

@@ -28,6 +28,8 @@ export interface LoadedPlugin {
 export interface PluginProblem extends Problem {
   /** The built-in's name, or the path or package name as listed. */
   plugin: string;
+  /** What its step types begin with, where that is known. */
+  pluginName?: string;
 }
 
 /** Imports the module of a built-in plugin, whose name is the key. */
@@ -82,7 +84,12 @@ async function examine(
   }
   const definition = defaultExport(loaded.exported);
   if (isPlugin(definition)) return { definition, source: loaded.source };
-  return checkPlugin(definition).map((message) => ({ plugin: specifier, message: `plugin ${specifier}: ${message}` }));
+  const name = (definition as { name?: unknown } | null | undefined)?.name;
+  return checkPlugin(definition).map((message) => ({
+    plugin: specifier,
+    ...(typeof name === 'string' ? { pluginName: name } : {}),
+    message: `plugin ${specifier}: ${message}`,
+  }));
 }
 
 async function examineManifest(specifier: string, file: string, baseDir: string): Promise<Candidate> {
@@ -108,11 +115,16 @@ function duplicate(candidate: LoadedPlugin, plugins: readonly LoadedPlugin[]): P
   const { name } = candidate.definition;
   const { specifier } = candidate.source;
   const holder = plugins.find((other) => other.definition.name === name)?.source.specifier;
-  return { plugin: specifier, message: `plugin ${specifier}: its name ${name} is taken by ${holder}` };
+  return {
+    plugin: specifier,
+    pluginName: name,
+    message: `plugin ${specifier}: its name ${name} is taken by ${holder}`,
+  };
 }
 
 function describeCause(error: unknown): string {
   const cause = error instanceof Error && error.cause !== undefined ? `: ${errorMessage(error.cause)}` : '';
   const kind = error instanceof Error && error.name !== 'Error' ? `${error.name}: ` : '';
-  return `${kind}${errorMessage(error)}${cause}`;
+  // Node goes on with a list of who asked for the module; that is never the reader's file.
+  return `${kind}${errorMessage(error)}${cause}`.replace(/\nRequire stack:(\n- .*)+/g, '');
 }
