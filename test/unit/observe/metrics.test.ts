@@ -341,6 +341,7 @@ describe('the live stream', () => {
     expect(await value('cronwright_live_clients{transport="sse"}')).toBe(1);
     expect(await value('cronwright_live_clients{transport="websocket"}')).toBe(0);
     expect(await value('cronwright_live_dropped_total{transport="websocket",reason="too_slow"}')).toBe(1);
+    expect(await value('cronwright_live_dropped_total{transport="sse",reason="too_slow"}')).toBe(0);
     expect(await value('cronwright_live_dropped_total{transport="sse",reason="left"}')).toBe(undefined);
     expect(await value('cronwright_live_events_total')).toBe(7);
   });
