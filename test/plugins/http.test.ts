@@ -154,6 +154,17 @@ describe('http.request', () => {
     expect(errorOf(await request({ url: `${peer.url}/11`, max_bytes: 10 })).name).toBe('BodyTooLarge');
   });
 
+  it.each([
+    ['image/png; a', 'image/png'],
+    ['häh', 'application/octet-stream'],
+    ['image/png; a=b', 'image/png; a=b'],
+  ])('keeps a body of type %j as %s', async (sent, kept) => {
+    const peer = await serve((_, response) => {
+      response.setHeader('content-type', sent).end(Buffer.from([0x89, 0x50, 0xff, 0]));
+    });
+    expect(outputOf(await request({ url: peer.url }))).toMatchObject({ artifact: { media_type: kept } });
+  });
+
   it('makes artifacts of bodies that are binary or large', async () => {
     const peer = await serve((incoming, response) => {
       response.setHeader('content-type', incoming.url === '/big.txt' ? 'text/plain' : 'image/png');

@@ -41,6 +41,19 @@ describe('observed step', () => {
     expect(began).toBe(false);
   });
 
+  it.each(['text/html\r\nx: y', 'text', 7, undefined])('puts no artifact with the media type %j', async (mediaType) => {
+    const step = scripted((ctx) => ctx.artifacts.put({ name: 'a', mediaType: mediaType as string, content: '' }));
+    const { result, recorded } = await runStep(step, {});
+    expect(result).toMatchObject({
+      error: {
+        name: 'InvalidMediaType',
+        class: 'fatal',
+        message: `the media type of artifact a is ${JSON.stringify(mediaType)}, expected type/subtype, with parameters or without, in visible ASCII`,
+      },
+    });
+    expect(recorded.artifacts).toEqual([]);
+  });
+
   it('fails a step whose output does not fit its schema', async () => {
     const error = errorOf(
       await runStep(
