@@ -162,6 +162,9 @@ describe('the packed Cronwright', () => {
       'src/db/migrations/0001_core.sql',
       'src/http/assets/cronwright.css',
       'config/cronwright.yaml',
+      'plugins/notify/README.md',
+      'deploy/README.md',
+      'deploy/prometheus/rules.yaml',
     ]) {
       expect(held, path).toContain(path);
     }
