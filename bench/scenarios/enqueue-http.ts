@@ -1,11 +1,11 @@
 // How fast runs become durable over HTTP, called from a process of its own: one by one from 16 callers, and in batches.
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { createWorldServer } from '../../test/support/world-server.ts';
 import { benchPipeline, startBenchWorld } from '../bench-world.ts';
 import { figure, median, percentile } from '../figure.ts';
 import type { CallerOrder, CallerReport } from '../http-callers.ts';
 import type { Scenario } from '../scenario.ts';
-import { createWorldServer } from '../world-server.ts';
 
 const batch = 1_000;
 

@@ -6,11 +6,11 @@ import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { createRunStarter, type RunStarter } from '../../src/control/start-run.ts';
+import { createWorldServer } from '../../test/support/world-server.ts';
 import { type BenchWorld, benchPipeline, startBenchWorld } from '../bench-world.ts';
 import { type Figure, figure } from '../figure.ts';
 import type { EmittedEvents, ListenerOrder, ListenerReport } from '../live-listeners.ts';
 import type { Bench, Scenario } from '../scenario.ts';
-import { createWorldServer } from '../world-server.ts';
 
 const caller = { tenant: 'default', actor: 'bench', origin: 'api' } as const;
 /** A run of one step is four events. */

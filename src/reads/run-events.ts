@@ -61,7 +61,7 @@ export async function runEvents(
     options.after,
     options.limit + 1,
   ]);
-  const all = [...firstEvent(run), ...rows.flatMap(flatten)].filter((event) => event.seq > options.after);
+  const all = [...firstEvent(run), ...rows.flatMap(eventsOfRow)].filter((event) => event.seq > options.after);
   const items = all.slice(0, options.limit);
   return { items, next_cursor: all.length > items.length ? String(items.at(-1)?.seq ?? options.after) : null };
 }
@@ -69,11 +69,15 @@ export async function runEvents(
 function firstEvent(run: EnqueuedRow): EventView[] {
   const { created_at: at, run_at: runAt, parent_id: parentId, origin, actor, schedule } = run;
   const transitions = [enqueuedTransition({ at, runAt, origin, actor, parentId, schedule })];
-  return flatten({ seq: 1, node: null, transitions });
+  return eventsOfRow({ seq: 1, node: null, transitions });
 }
 
 /** `seq` of a row is the number of its last transition. */
-function flatten(row: { seq: number; node: string | null; transitions: Transition[] }): EventView[] {
+export function eventsOfRow(row: {
+  seq: number;
+  node: string | null;
+  transitions: readonly Transition[];
+}): EventView[] {
   const before = row.seq - row.transitions.length;
   return row.transitions.map((one, i) => ({
     seq: before + i + 1,

@@ -5,8 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { cancelRun } from '../../src/control/cancel-run.ts';
 import { createPostgres } from '../../src/db/postgres.ts';
-import { nextOccurrences } from '../../src/foresight/next.ts';
-import { createHttpServer, type HttpServer } from '../../src/http/create-http-server.ts';
+import type { HttpServer } from '../../src/http/create-http-server.ts';
 import type { HttpContext } from '../../src/http/http-context.ts';
 import { runEvents } from '../../src/reads/run-events.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -20,6 +19,7 @@ import {
 } from '../support/engine-world.ts';
 import { enqueueRun, testPipeline, testStep } from '../support/http-world.ts';
 import { type LiveClient, openSocket, readEvents } from '../support/live-clients.ts';
+import { createWorldServer } from '../support/world-server.ts';
 
 const steps = ['fetch', 'build', 'publish'].map((id, i, all) =>
   testStep(id, i === 0 ? [] : [all[i - 1] as string], { uses: 'test.do' }),
@@ -50,25 +50,7 @@ describe('the live stream', () => {
   }
 
   function serverOf(world: EngineWorld, db: TestDatabase['db'], live: HttpContext['live'], token?: string): HttpServer {
-    const { engine, events } = world;
-    return createHttpServer({
-      host: '127.0.0.1',
-      port: 0,
-      context: {
-        db,
-        clock: engine.clock,
-        events,
-        control: engine.control,
-        pipelines: engine.catalog,
-        effectiveConfig: () => ({}),
-        readiness: async () => ({ ready: true, checks: {} }),
-        renderMetrics: async () => ({ contentType: 'text/plain', body: '' }),
-        nextOccurrences,
-        node: engine.node,
-        live: { pollMs: 200, ...live },
-        token,
-      },
-    });
+    return createWorldServer({ ...world, db }, { live: { pollMs: 200, ...live }, token });
   }
 
   async function stopNode(node: Node): Promise<void> {

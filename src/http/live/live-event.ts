@@ -1,8 +1,7 @@
 // One event of the live stream: its JSON, made once, and what filters look at.
 import { z } from 'zod';
 import type { HistoryEntry } from '../../reads/live-history.ts';
-import { eventView } from '../../reads/run-events.ts';
-import { firstSeq } from './run-order.ts';
+import { eventsOfRow, eventView } from '../../reads/run-events.ts';
 
 /** The envelope of every event, and the data of an SSE message. */
 export const liveEventView = eventView
@@ -29,29 +28,10 @@ export interface LiveEvent {
 }
 
 export function eventsOf(entry: HistoryEntry): LiveEvent[] {
-  const { runId, tenant, pipeline, schedule, node } = entry;
-  const first = firstSeq(entry);
-  return entry.transitions.map((one, i) => {
-    const seq = first + i;
-    const json = JSON.stringify({
-      run_id: runId,
-      seq,
-      tenant,
-      pipeline,
-      schedule,
-      at: new Date(one.at).toISOString(),
-      event: one.event,
-      from: one.from ?? null,
-      to: one.to ?? null,
-      step: one.step ?? null,
-      item: one.item ?? null,
-      attempt: one.attempt ?? null,
-      node: one.node ?? node,
-      actor: one.actor ?? null,
-      reason: one.reason ?? null,
-      data: one.data ?? null,
-    });
-    return { name: one.event, runId, seq, tenant, pipeline, schedule, json };
+  const { runId, tenant, pipeline, schedule } = entry;
+  return eventsOfRow(entry).map(({ seq, ...told }) => {
+    const json = JSON.stringify({ run_id: runId, seq, tenant, pipeline, schedule, ...told });
+    return { name: told.event, runId, seq, tenant, pipeline, schedule, json };
   });
 }
 
