@@ -40,6 +40,11 @@ export type WaitKind =
   | 'children'
   | 'step_retry';
 
+/** Whether it takes a person, or a time somebody chose: a run's timeout does not count it (DESIGN §7). */
+export function isForPeople(kind: WaitKind): boolean {
+  return kind === 'approval' || kind === 'manual_edit' || kind === 'ai_fix' || kind === 'budget' || kind === 'timer';
+}
+
 export const origins = ['schedule', 'api', 'cli', 'backfill', 'retry', 'fork', 'parent', 'sensor', 'webhook'] as const;
 export type Origin = (typeof origins)[number];
 

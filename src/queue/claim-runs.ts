@@ -73,7 +73,7 @@ const claim = statement(
     set state = 'running', token = token + 1, claims = claims + 1, node = $4,
       lease_until = coalesce($6::timestamptz, now()) + $5::int4 * interval '1 millisecond',
       started_at = coalesce(started_at, $6::timestamptz, now()), progress_at = coalesce($6::timestamptz, now()),
-      attempt_started_at = coalesce(attempt_started_at, $6::timestamptz, now())
+      attempt_started_at = coalesce(attempt_started_at, $6::timestamptz, now()), signalled = null
     where run_id = any(array(select run_id from c)) and state = 'pending'
     returning run_id, tenant, pipeline, pipeline_version, schedule, queue, priority, fair, token, claims, attempt,
       attempt_started_at, started_at, enqueued_at, limits, home, request, request_by, request_reason

@@ -28,7 +28,9 @@ const wake = statement(
   set state = 'pending', run_at = null, wait_kind = null,
     pinned_at = case when pinned_at is not null then coalesce($1::timestamptz, now()) end,
     attempt = case when state = 'retrying' then attempt + 1 else attempt end,
-    attempt_started_at = case when state = 'retrying' then null else attempt_started_at end
+    attempt_started_at = case when state <> 'retrying' then attempt_started_at
+        + coalesce(coalesce($1::timestamptz, now()) - clock_stopped_at, interval '0 seconds') end,
+    clock_stopped_at = null
   where run_id = any(array(select run_id from due))
   returning run_id, tenant, blocked_on`,
   { idempotent: true },

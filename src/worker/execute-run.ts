@@ -2,7 +2,7 @@
 import type { FailureNotice } from '../domain/failure-notice.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import { canRetry, retryDelayMs } from '../domain/retry-policy.ts';
-import { resultOfState, type TerminalState, type Transition } from '../domain/run.ts';
+import { resultOfState, type TerminalState, type Transition, type WaitKind } from '../domain/run.ts';
 import type { Events } from '../observe/events.ts';
 import type { StepWrite } from '../queue/fenced-write.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
@@ -13,7 +13,8 @@ import { runSteps, type StepsEnd } from './run-steps.ts';
 /** How a run ends, or why it goes back to the queue. */
 type Verdict =
   | { kind: 'finish'; state: TerminalState; error: StoredError | null; timedOut: boolean }
-  | { kind: 'wait'; untilMs: number }
+  | { kind: 'wait'; untilMs: number; waitKind: WaitKind; stopsClock: boolean }
+  | { kind: 'pause' }
   | { kind: 'retry_later'; untilMs: number; error: StoredError }
   | { kind: 'give_back'; reason: string }
   | { kind: 'lost' };
@@ -30,7 +31,9 @@ export async function executeRun(run: LiveRun, deps: ExecuteDeps): Promise<void>
       case 'finish':
         return await finishRun(run, end, deps);
       case 'wait':
-        return await releaseToWait(run, end.untilMs, deps);
+        return await releaseToWait(run, end, deps);
+      case 'pause':
+        return await releaseToPause(run, deps);
       case 'retry_later':
         return await releaseToRetry(run, end.untilMs, end.error, deps);
       case 'give_back':
@@ -61,6 +64,7 @@ function beginRun(run: LiveRun, deps: ExecuteDeps): NodeJS.Timeout {
     const reason = 'the files of the run are not on this node: it goes on from the first step that wrote any';
     noteTransition(run, { event: 'run.reopened', step: run.rebuiltFrom, reason }, deps.clock);
   }
+  if (claimed.request?.kind === 'pause') run.pausedBy = { actor: claimed.request.by, reason: claimed.request.reason };
   if (claimed.request?.kind === 'cancel') {
     run.cancelledBy = { actor: claimed.request.by, reason: claimed.request.reason };
     abortRun(run, 'cancelled');
@@ -94,8 +98,13 @@ function judge(run: LiveRun, end: StepsEnd, deps: ExecuteDeps): Verdict {
       if (overdue) return judgeFailure(run, overdue.step, overdue.error, deps);
       return { kind: 'finish', state: 'completed', error: null, timedOut: false };
     }
-    case 'waiting':
-      return { kind: 'wait', untilMs: Math.min(end.untilMs, deadlineOf(run)) };
+    case 'waiting': {
+      const { waitKind, stopsClock } = end;
+      const untilMs = stopsClock ? end.untilMs : Math.min(end.untilMs, deadlineOf(run));
+      return { kind: 'wait', untilMs, waitKind, stopsClock };
+    }
+    case 'paused':
+      return { kind: 'pause' };
     case 'failed':
       return judgeFailure(run, end.step, end.error, deps);
     case 'interrupted':
@@ -139,7 +148,7 @@ async function cleanUp(run: LiveRun, verdict: Verdict & { kind: 'finish' }, deps
     if (cleaned.kind === 'interrupted') {
       return cleaned.by === 'lease_lost' ? { kind: 'lost' } : { kind: 'give_back', reason: cleaned.by };
     }
-    if (cleaned.kind === 'waiting') return { kind: 'wait', untilMs: cleaned.untilMs };
+    if (cleaned.kind === 'waiting') return { ...cleaned, kind: 'wait' };
     if (cleaned.kind === 'failed' && end.state === 'completed') {
       const message = `step ${cleaned.step}: ${cleaned.error.message}`;
       end = { kind: 'finish', state: 'failed', error: { ...cleaned.error, message }, timedOut: false };
@@ -210,10 +219,18 @@ function noticesOf(
   });
 }
 
-async function releaseToWait(run: LiveRun, untilMs: number, deps: ExecuteDeps): Promise<void> {
-  noteTransition(run, { event: 'run.waiting', from: 'running', to: 'waiting', reason: 'step_retry' }, deps.clock);
-  const release = { state: 'waiting', waitKind: 'step_retry', runAt: new Date(untilMs), refundClaim: false } as const;
-  await releaseAs(run, release, deps);
+async function releaseToWait(run: LiveRun, wait: Verdict & { kind: 'wait' }, deps: ExecuteDeps): Promise<void> {
+  const { waitKind, stopsClock } = wait;
+  noteTransition(run, { event: 'run.waiting', from: 'running', to: 'waiting', reason: waitKind }, deps.clock);
+  const runAt = Number.isFinite(wait.untilMs) ? new Date(wait.untilMs) : null;
+  await releaseAs(run, { state: 'waiting', waitKind, runAt, refundClaim: false, stopsClock }, deps);
+}
+
+async function releaseToPause(run: LiveRun, deps: ExecuteDeps): Promise<void> {
+  const { actor, reason } = run.pausedBy ?? { actor: null, reason: null };
+  const by = { ...(actor === null ? {} : { actor }), ...(reason === null ? {} : { reason }) };
+  noteTransition(run, { event: 'run.paused', from: 'running', to: 'paused', ...by }, deps.clock);
+  await releaseAs(run, { state: 'paused', waitKind: null, runAt: null, refundClaim: false, stopsClock: true }, deps);
 }
 
 /** The next attempt goes on at the failed step: what failed, or was not reached, is open again. */

@@ -5,7 +5,7 @@ import type { AbortReason } from '../steps/api.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { flushRun } from './flush-run.ts';
-import { isOutOfTime, itemProgress, type LiveRun, noteStep, type StepProgress } from './live-run.ts';
+import { isHolding, isOutOfTime, itemProgress, type LiveRun, noteStep, type StepProgress } from './live-run.ts';
 import { type AttemptsEnd, runAttempts } from './run-attempts.ts';
 import { reportProgress } from './run-progress.ts';
 
@@ -32,13 +32,13 @@ export async function fanOut(
   for (const { index, progress: item } of all) noteUntold(run, step, index, item, deps);
 
   let next = 0;
-  let waitUntil = 0;
+  let waiting: (AttemptsEnd & { kind: 'waiting' }) | undefined;
   let stop: AttemptsEnd | undefined;
   let firstError: StoredError | undefined =
     all.find((item) => item.progress.state === 'failed')?.progress.error ?? undefined;
   if (firstError && onItemError === 'fail') stop = { kind: 'failed' };
   const lane = async () => {
-    while (!stop && next < open.length) {
+    while (!stop && next < open.length && !isHolding(run)) {
       const item = open[next];
       next += 1;
       if (!item) return;
@@ -48,8 +48,12 @@ export async function fanOut(
         stop = end;
         return;
       }
+      if (end.kind === 'paused') {
+        noteInterrupted(run, step, item.index, item.progress, 'pause', deps);
+        return;
+      }
       if (end.kind === 'waiting') {
-        waitUntil = waitUntil === 0 ? end.untilMs : Math.min(waitUntil, end.untilMs);
+        waiting = waiting === undefined || end.untilMs < waiting.untilMs ? end : waiting;
         item.progress.state = 'waiting';
       }
       noteStep(
@@ -75,7 +79,8 @@ export async function fanOut(
   await Promise.all(Array.from({ length: Math.min(maxParallel, open.length) }, lane));
   if (stop?.kind === 'interrupted') return stop;
   if (stop?.kind === 'failed') return failStep(progress, itemError(all.length, firstError), deps);
-  if (waitUntil > 0) return { kind: 'waiting', untilMs: waitUntil };
+  if (isHolding(run) && settled < all.length) return { kind: 'paused' };
+  if (waiting) return waiting;
   run.failedItems += countFailed(run, step);
   progress.state = 'completed';
   progress.attempts += 1;
@@ -110,7 +115,7 @@ function noteInterrupted(
   step: CompiledStep,
   index: number,
   item: StepProgress,
-  by: AbortReason,
+  by: AbortReason | 'pause',
   deps: ExecuteDeps,
 ): void {
   if (item.startedAt === null || by === 'lease_lost') return;

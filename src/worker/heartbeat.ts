@@ -71,8 +71,13 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
 
   function obey(request: RunRequest): void {
     const run = runs.get(request.runId);
-    if (!run || request.request !== 'cancel') return;
-    run.cancelledBy = { actor: request.by, reason: request.reason };
+    if (!run) return;
+    const by = { actor: request.by, reason: request.reason };
+    if (request.request === 'pause') {
+      run.pausedBy = by;
+      return;
+    }
+    run.cancelledBy = by;
     abortRun(run, 'cancelled');
   }
 

@@ -44,6 +44,8 @@ export interface LiveRun {
   isHardAborted: boolean;
   abortedBy: AbortReason | undefined;
   cancelledBy: { actor: string | null; reason: string | null } | undefined;
+  /** Who wants it to hold still: nothing begins any more, and what runs comes to its end. */
+  pausedBy: { actor: string | null; reason: string | null } | undefined;
   /** Set once the steps have ended: what the clean-up steps run under. */
   cleaningUp: boolean;
   progress: number;
@@ -80,6 +82,7 @@ export function createLiveRun(
     isHardAborted: false,
     abortedBy: undefined,
     cancelledBy: undefined,
+    pausedBy: undefined,
     cleaningUp: false,
     progress: 0,
     message: null,
@@ -106,6 +109,11 @@ export function abortRun(run: LiveRun, reason: AbortReason, message?: string): v
     run.isHardAborted = true;
     run.hard.abort(error);
   }
+}
+
+/** Whether no step, item or attempt may begin, because of a pause. A clean-up is carried through. */
+export function isHolding(run: LiveRun): boolean {
+  return run.pausedBy !== undefined && !run.cleaningUp;
 }
 
 /** Whether an error is that of the run's own timeout: no policy of a step or an item gives the time back. */

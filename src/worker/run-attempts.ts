@@ -3,6 +3,7 @@ import { sleepUnlessAborted } from '../base/service.ts';
 import { errorMessage } from '../domain/errors.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import { decideRetry, workerHoldMs } from '../domain/retry-policy.ts';
+import type { WaitKind } from '../domain/run.ts';
 import { noSpan, type OpenSpan, startStepSpan } from '../observe/trace.ts';
 import { abortReasonOf } from '../steps/abort-reason.ts';
 import type { AbortReason } from '../steps/api.ts';
@@ -11,14 +12,16 @@ import type { AttemptResult } from '../steps/observed-step.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { flushRun } from './flush-run.ts';
-import { type LiveRun, noteStep, noteTransition, type StepProgress, signalOf } from './live-run.ts';
+import { isHolding, type LiveRun, noteStep, noteTransition, type StepProgress, signalOf } from './live-run.ts';
 import { evaluateInput, keepInput } from './step-input.ts';
 
 export type AttemptsEnd =
   | { kind: 'completed' }
   | { kind: 'failed' }
-  /** A retry that is further off than a worker is held for. */
-  | { kind: 'waiting'; untilMs: number }
+  /** Further off than a worker is held for; Infinity: until somebody says so. */
+  | { kind: 'waiting'; untilMs: number; waitKind: WaitKind }
+  /** A pause was asked for: what is left of it is for after the resume. */
+  | { kind: 'paused' }
   | { kind: 'interrupted'; by: AbortReason };
 
 /** The end of the year 9999: what asks for a later time gets this one, which every database can store. */
@@ -38,7 +41,8 @@ export async function runAttempts(
     const ended = interruption(run, signal, progress, deps);
     if (ended) return ended;
     const held = progress.notBefore - deps.clock.now();
-    if (held > workerHoldMs) return { kind: 'waiting', untilMs: progress.notBefore };
+    if (held > workerHoldMs) return { kind: 'waiting', untilMs: progress.notBefore, waitKind: 'step_retry' };
+    if (isHolding(run)) return { kind: 'paused' };
     if (held > 0 && !(await sleepUnlessAborted(held, signal))) continue;
     const span = openAttemptSpan(run, step, item?.index, progress.attempts + 1);
     const result = await attemptOnce(run, step, item, progress, signal, span, deps);

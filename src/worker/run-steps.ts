@@ -1,19 +1,32 @@
 // Runs the steps of a run as their needs allow: independent ones in parallel, each durable before the next needs it.
 import type { StoredError } from '../domain/outcome.ts';
+import { isForPeople, type WaitKind } from '../domain/run.ts';
 import type { AbortReason } from '../steps/api.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { countFailed, fanOut, restoredOutputs } from './fan-out.ts';
 import { flushRun } from './flush-run.ts';
-import { type LiveRun, noteStep, type StepProgress, signalOf, stepProgress, toStepScope } from './live-run.ts';
+import {
+  isHolding,
+  type LiveRun,
+  noteStep,
+  type StepProgress,
+  signalOf,
+  stepProgress,
+  toStepScope,
+} from './live-run.ts';
 import { type AttemptsEnd, runAttempts } from './run-attempts.ts';
 import { reportStepDone, reportStepSkipped } from './run-progress.ts';
+
+type Wait = AttemptsEnd & { kind: 'waiting' };
+type Waits = Map<string, Wait>;
 
 export type StepsEnd =
   | { kind: 'completed' }
   | { kind: 'failed'; step: string; error: StoredError }
-  /** Nothing can go on before this instant. */
-  | { kind: 'waiting'; untilMs: number }
+  /** Nothing can go on before this instant; Infinity: before somebody says so. */
+  | { kind: 'waiting'; untilMs: number; waitKind: WaitKind; stopsClock: boolean }
+  | { kind: 'paused' }
   | { kind: 'interrupted'; by: AbortReason };
 
 /** The last outcome may still be unwritten when it returns: it travels with the run's finish. */
@@ -21,12 +34,12 @@ export function runSteps(run: LiveRun, steps: readonly CompiledStep[], deps: Exe
   return new Promise((resolve, reject) => {
     let active = 0;
     let interrupted: AbortReason | undefined;
-    const waits = new Map<string, number>();
+    const waits: Waits = new Map();
     const open = new Set<CompiledStep>();
     for (const step of steps) if (!resume(run, step, deps)) open.add(step);
 
     const advance = async (): Promise<void> => {
-      const ready = interrupted === undefined ? takeReady(run, open, waits, deps) : [];
+      const ready = interrupted === undefined && !isHolding(run) ? takeReady(run, open, waits, deps) : [];
       // Whatever starts now may need what ended before; whoever still runs may take long.
       if (ready.length > 0 || active > 0) {
         active += ready.length;
@@ -34,7 +47,7 @@ export function runSteps(run: LiveRun, steps: readonly CompiledStep[], deps: Exe
         if (interrupted !== undefined) active -= ready.length;
         else for (const step of ready) void carryOut(step);
       }
-      if (active === 0) resolve(endOf(run, steps, waits, interrupted));
+      if (active === 0) resolve(endOf(run, steps, open, waits, interrupted));
     };
     const carryOut = async (step: CompiledStep): Promise<void> => {
       try {
@@ -42,10 +55,8 @@ export function runSteps(run: LiveRun, steps: readonly CompiledStep[], deps: Exe
         active -= 1;
         if (end.kind === 'interrupted') interrupted = end.by;
         if (interrupted === 'cancelled') cancelWaiting(run, open, waits, deps);
-        if (end.kind === 'waiting') {
-          waits.set(step.definition.id, end.untilMs);
-          open.add(step);
-        }
+        if (end.kind === 'waiting') waits.set(step.definition.id, end);
+        if (end.kind === 'waiting' || end.kind === 'paused') open.add(step);
         await advance();
       } catch (error) {
         reject(error);
@@ -56,7 +67,7 @@ export function runSteps(run: LiveRun, steps: readonly CompiledStep[], deps: Exe
 }
 
 /** Nobody comes back to the steps that wait for a retry of theirs. */
-function cancelWaiting(run: LiveRun, open: Set<CompiledStep>, waits: Map<string, number>, deps: ExecuteDeps): void {
+function cancelWaiting(run: LiveRun, open: Set<CompiledStep>, waits: Waits, deps: ExecuteDeps): void {
   for (const step of open) {
     if (!waits.delete(step.definition.id)) continue;
     open.delete(step);
@@ -82,19 +93,14 @@ function resume(run: LiveRun, step: CompiledStep, deps: ExecuteDeps): boolean {
 }
 
 /** Takes the steps that may start now out of `open`; those that never can are settled on the way. */
-function takeReady(
-  run: LiveRun,
-  open: Set<CompiledStep>,
-  waits: Map<string, number>,
-  deps: ExecuteDeps,
-): CompiledStep[] {
+function takeReady(run: LiveRun, open: Set<CompiledStep>, waits: Waits, deps: ExecuteDeps): CompiledStep[] {
   const ready: CompiledStep[] = [];
   for (let settled = true; settled; ) {
     settled = false;
     for (const step of open) {
       const readiness = readinessOf(run, step);
       if (readiness.kind === 'not_yet') continue;
-      const until = waits.get(step.definition.id);
+      const until = waits.get(step.definition.id)?.untilMs;
       if (until !== undefined && until > deps.clock.now() && !signalOf(run).aborted) continue;
       open.delete(step);
       waits.delete(step.definition.id);
@@ -191,9 +197,13 @@ function noteEnd(run: LiveRun, step: CompiledStep, progress: StepProgress, end: 
     if (step.definition.continueOnError) reportStepDone(run, step, deps.clock);
   } else if (end.kind === 'waiting') {
     progress.state = 'waiting';
-    progress.notBefore = end.untilMs;
-    noteStep(run, step, undefined, progress, { event: 'step.waiting', attempt, reason: 'retry' }, deps.clock);
+    progress.notBefore = Number.isFinite(end.untilMs) ? end.untilMs : 0;
+    const reason = end.waitKind === 'step_retry' ? 'retry' : end.waitKind;
+    noteStep(run, step, undefined, progress, { event: 'step.waiting', attempt, reason }, deps.clock);
     progress.state = 'pending';
+  } else if (end.kind === 'paused') {
+    progress.state = 'pending';
+    noteStep(run, step, undefined, progress, { event: 'step.released', reason: 'pause' }, deps.clock);
   } else if (end.by === 'cancelled') {
     progress.state = 'cancelled';
     progress.finishedAt = new Date(deps.clock.now());
@@ -208,7 +218,8 @@ function noteEnd(run: LiveRun, step: CompiledStep, progress: StepProgress, end: 
 function endOf(
   run: LiveRun,
   steps: readonly CompiledStep[],
-  waits: ReadonlyMap<string, number>,
+  open: ReadonlySet<CompiledStep>,
+  waits: Waits,
   interrupted: AbortReason | undefined,
 ): StepsEnd {
   if (interrupted !== undefined) return { kind: 'interrupted', by: interrupted };
@@ -216,7 +227,8 @@ function endOf(
   if (steps.some(({ definition }) => isCancelled(run.steps.get(definition.id)))) {
     return { kind: 'interrupted', by: 'cancelled' };
   }
-  if (waits.size > 0) return { kind: 'waiting', untilMs: Math.min(...waits.values()) };
+  if (open.size > 0 && isHolding(run)) return { kind: 'paused' };
+  if (waits.size > 0) return waitOf(waits);
   for (const step of steps) {
     const progress = run.steps.get(step.definition.id);
     if (progress?.state !== 'failed' || step.definition.continueOnError) continue;
@@ -224,4 +236,16 @@ function endOf(
     return { kind: 'failed', step: step.definition.id, error };
   }
   return { kind: 'completed' };
+}
+
+/** It goes on with the first of them; people are told first what only they can end. */
+function waitOf(waits: Waits): StepsEnd {
+  const all = [...waits.values()];
+  const shown = all.find((wait) => isForPeople(wait.waitKind)) ?? (all[0] as Wait);
+  return {
+    kind: 'waiting',
+    untilMs: Math.min(...all.map((wait) => wait.untilMs)),
+    waitKind: shown.waitKind,
+    stopsClock: all.every((wait) => isForPeople(wait.waitKind)),
+  };
 }
