@@ -23,7 +23,7 @@ export interface RunRelease extends FencedWrite {
 }
 
 /** Held still where a pause was asked for and the run would not go on by itself within this claim. */
-const isHeld = "(q.request = 'pause' and r.state in ('paused', 'retrying', 'pending'))";
+const isHeld = "(coalesce(q.request, '') = 'pause' and r.state in ('paused', 'retrying', 'pending'))";
 /** Something came up while the worker let go: a request, a resume, or the answer that the run is about to wait for. */
 const isCalledBack = `((q.request is not null and not r.obeyed) or (r.state = 'waiting' and q.signalled is true)
           or (r.state = 'paused' and q.request is null))`;

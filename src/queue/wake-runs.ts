@@ -7,12 +7,14 @@ export interface WokenRun {
   blockedOn: string | null;
 }
 
-// history says where it came from; seq follows the last one stored, which only this row's lock holder may write.
+// The states are excluded, not named: a planner without statistics takes three named ones for next to nothing, and reads the
+// whole table for them. History says where it came from; seq follows the last one stored, which only this row's lock holder may write.
 const wake = statement(
   'wake_runs',
   `with due as (
     select run_id, state from cronwright.queue
-    where run_at <= coalesce($1::timestamptz, now()) and state in ('scheduled', 'retrying', 'waiting')
+    where run_at <= coalesce($1::timestamptz, now())
+      and state not in ('pending', 'running', 'paused', 'rolling_back', 'rollback_failed')
     order by run_at
     limit $2
     for update skip locked
