@@ -73,12 +73,12 @@ const blockedKeys = statement(
   `with recursive k(tenant, key) as (
     (select tenant, blocked_on from cronwright.queue
      where state = 'pending' and blocked_on is not null
-     order by tenant, blocked_on limit 1)
+     order by tenant, blocked_on nulls last limit 1)
     union all
     select n.tenant, n.blocked_on from k cross join lateral (
       select q.tenant, q.blocked_on from cronwright.queue q
       where q.state = 'pending' and q.blocked_on is not null and (q.tenant, q.blocked_on) > (k.tenant, k.key)
-      order by q.tenant, q.blocked_on limit 1) n
+      order by q.tenant, q.blocked_on nulls last limit 1) n
   )
   select tenant, key from k limit 10000`,
 );

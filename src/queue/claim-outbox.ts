@@ -24,7 +24,7 @@ const claim = statement(
   `with due as (
     select id from cronwright.outbox
     where next_at <= coalesce($1::timestamptz, now()) and step_type = any($2::text[])
-    order by next_at
+    order by next_at nulls last
     limit $3
     for update skip locked
   )

@@ -27,7 +27,7 @@ const due = statement(
     (extract(epoch from coalesce($1::timestamptz, now())) * 1000)::float8 as now_ms
   from cronwright.schedules s
   where s.next_at <= coalesce($1::timestamptz, now())
-  order by s.next_at
+  order by s.next_at nulls last
   limit $2`,
 );
 

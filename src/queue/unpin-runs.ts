@@ -7,7 +7,7 @@ const overdue = statement(
   `with late as (
     select run_id from cronwright.queue
     where state = 'pending' and pinned_at < coalesce($1::timestamptz, now()) - $2::int4 * interval '1 millisecond'
-    order by pinned_at
+    order by pinned_at nulls last
     limit $3
     for update skip locked
   )
@@ -36,12 +36,12 @@ const ofHomes = statement(
 const homes = statement(
   'find_pinned_homes',
   `with recursive k(home) as (
-    (select home from cronwright.queue where pinned_at is not null and home is not null order by home limit 1)
+    (select home from cronwright.queue where pinned_at is not null and home is not null order by home nulls last limit 1)
     union all
     select n.home from k cross join lateral (
       select q.home from cronwright.queue q
       where q.pinned_at is not null and q.home > k.home
-      order by q.home limit 1) n
+      order by q.home nulls last limit 1) n
   )
   select home from k limit 1000`,
   { idempotent: true },

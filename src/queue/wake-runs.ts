@@ -15,7 +15,7 @@ const wake = statement(
     select run_id, state from cronwright.queue
     where run_at <= coalesce($1::timestamptz, now())
       and state not in ('pending', 'running', 'paused', 'rolling_back', 'rollback_failed')
-    order by run_at
+    order by run_at nulls last
     limit $2
     for update skip locked
   ), told as (

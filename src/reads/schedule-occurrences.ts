@@ -57,7 +57,7 @@ const items = statement(
     from cronwright.runs r left join cronwright.queue q on q.run_id = r.id
     where r.tenant = $1 and r.schedule = $2 and r.origin = 'schedule' and r.nominal_at >= $3 and r.nominal_at < $4
       and (r.nominal_at, r.id) < ($5::timestamptz, $6::uuid)
-    order by r.nominal_at desc, r.id desc limit $7)
+    order by r.nominal_at desc nulls first, r.id desc limit $7)
     union all
     (select o.id, o.outcome, o.first_at, o.last_at, o.count, o.reason, null, null, null, o.recorded_at
     from cronwright.occurrences o

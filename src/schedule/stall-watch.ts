@@ -29,7 +29,7 @@ const look = statement(
     (select tenant, id from cronwright.schedules where (tenant, id) > ($2, $3) order by tenant, id limit $4)
     union
     (select tenant, id from cronwright.schedules
-    where next_at < coalesce($1::timestamptz, now()) - $5::int4 * interval '1 millisecond' order by next_at limit $4)
+    where next_at < coalesce($1::timestamptz, now()) - $5::int4 * interval '1 millisecond' order by next_at nulls last limit $4)
     union
     (select u.tenant, u.id from unnest($6::text[], $7::text[]) as u(tenant, id))
   ) k

@@ -30,6 +30,11 @@ const oldRuns = statement(
   order by r.id limit $3`,
 );
 
+const lockOld = statement(
+  'lock_old_runs',
+  'select id from cronwright.runs where id = any($1::uuid[]) order by id for update',
+);
+
 // What scheduled runs stood for stays countable: one row a schedule and day.
 const countEnqueued = statement(
   'count_pruned_occurrences',
@@ -64,25 +69,31 @@ const oldLogs = statement(
     order by r.id limit $2))`,
 );
 
-// Several old ranges of one schedule, outcome and day become one; the sum stays what it was.
-const mergeOld = statement(
-  'merge_old_occurrences',
+// Several old ranges of one schedule, outcome and day become one; the sum stays what it was. Who deleted a range counts it, so
+// that two nodes at once do not both.
+const takeOld = statement(
+  'take_old_occurrences',
   `with old as (
-    select id, tenant, schedule, outcome, date_trunc('day', last_at, 'UTC') as day, first_at, last_at, count
+    select id, tenant, schedule, outcome, date_trunc('day', last_at, 'UTC') as day
     from cronwright.occurrences
     where last_at < coalesce($2::timestamptz, now()) - $1::int8 * interval '1 millisecond'
   ), merged as (
-    select min(id::text)::uuid as id, tenant, schedule, outcome, min(first_at) as first_at, max(last_at) as last_at,
-      sum(count)::int8 as count, array_agg(id) as ids
-    from old group by tenant, schedule, outcome, day having count(*) > 1
+    select array_agg(id) as ids from old group by tenant, schedule, outcome, day having count(*) > 1
     order by tenant, schedule limit $3
-  ), gone as (
-    delete from cronwright.occurrences o using merged m where o.id = any(m.ids) returning o.id
   )
-  insert into cronwright.occurrences (id, tenant, schedule, outcome, first_at, last_at, count, reason, recorded_at)
-  select gen_random_uuid(), m.tenant, m.schedule, m.outcome, m.first_at, m.last_at, m.count, 'daily count',
-    coalesce($2::timestamptz, now())
-  from merged m`,
+  delete from cronwright.occurrences
+  where id = any(array(select unnest(ids) from merged))
+  returning tenant, schedule, outcome, date_trunc('day', last_at, 'UTC') as day, first_at, last_at, count`,
+);
+
+const putMerged = statement(
+  'put_daily_occurrences',
+  `insert into cronwright.occurrences (id, tenant, schedule, outcome, first_at, last_at, count, reason, recorded_at)
+  select gen_random_uuid(), u.tenant, u.schedule, u.outcome, min(u.first_at), max(u.last_at), sum(u.count)::int8,
+    'daily count', coalesce($8::timestamptz, now())
+  from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[], $7::int8[])
+    as u(tenant, schedule, outcome, day, first_at, last_at, count)
+  group by u.tenant, u.schedule, u.outcome, u.day`,
 );
 
 /** One pass; call again while `isMore` says that a batch was full. */
@@ -97,12 +108,43 @@ export async function pruneHistory(
     await db.transaction((tx) => removeRuns(tx, ids, now));
   }
   const logs = (await db.query(oldLogs, [rule.logsMs, batch, now])).count;
-  const merged = (await db.query(mergeOld, [rule.occurrencesMs, now, batch])).count;
+  const merged = await db.transaction((tx) => mergeOccurrences(tx, rule.occurrencesMs, now));
   const isMore = rows.length === batch || logs >= batch || merged === batch;
   return { runs: rows.length, logs, occurrences: merged, isMore };
 }
 
-async function removeRuns(tx: Queryable, ids: readonly string[], now: Date | null): Promise<void> {
+interface OldRange {
+  tenant: string;
+  schedule: string;
+  outcome: string;
+  day: Date;
+  first_at: Date;
+  last_at: Date;
+  count: number;
+}
+
+/** Returns how many daily counts were made. */
+async function mergeOccurrences(tx: Queryable, afterMs: number, now: Date | null): Promise<number> {
+  const { rows } = await tx.query<OldRange>(takeOld, [afterMs, now, batch]);
+  if (rows.length === 0) return 0;
+  const column = <Key extends keyof OldRange>(key: Key) => rows.map((row) => row[key]);
+  const columns = [
+    column('tenant'),
+    column('schedule'),
+    column('outcome'),
+    column('day'),
+    column('first_at'),
+    column('last_at'),
+    column('count'),
+  ];
+  return (await tx.query(putMerged, [...columns, now])).count;
+}
+
+async function removeRuns(tx: Queryable, found: readonly string[], now: Date | null): Promise<void> {
+  // Another node may be removing the same ones: each is counted by whoever has its lock.
+  const { rows } = await tx.query<{ id: string }>(lockOld, [found]);
+  if (rows.length === 0) return;
+  const ids = rows.map((row) => row.id);
   await tx.query(countEnqueued, [ids, now]);
   for (const table of belongings) await tx.query(table, [ids]);
   await tx.query(artifactChunks, [ids]);

@@ -79,4 +79,31 @@ describe.each(databaseVariants)('pruning on $name', (variant) => {
     expect(rows).toEqual([{ count: 35, first_at: old, last_at: new Date(old.getTime() + 240_000) }]);
     expect((await pruneHistory(db, rule, now)).occurrences).toBe(0);
   });
+
+  it('counts what it removes once where two nodes prune at the same time', async () => {
+    const age = 200;
+    for (let i = 0; i < 40; i += 1) await addRun('twice', age + i / 1_000);
+    const young = [await addRun('twice', 3), await addRun('twice', 2)];
+    const at = new Date(now.getTime() - age * day);
+    for (let i = 0; i < 40; i += 1) {
+      await sql(
+        db,
+        `insert into cronwright.occurrences (id, tenant, schedule, outcome, first_at, last_at, count, reason, recorded_at)
+        values ($1, 'default', 'twice.s', 'missed', $2, $2, 1, 'down', $2)`,
+        [uuidv7(), at],
+      );
+    }
+    await Promise.all([1, 2, 3].map(() => pruneHistory(db, rule, now)));
+    await pruneHistory(db, rule, now);
+    const counts = await sql(
+      db,
+      `select outcome, sum(count)::int8 as n from cronwright.occurrences where schedule = 'twice.s' group by outcome
+      order by outcome`,
+    );
+    expect(counts).toEqual([
+      { outcome: 'enqueued', n: 40 },
+      { outcome: 'missed', n: 40 },
+    ]);
+    expect(await left('runs', 'id')).toEqual(expect.arrayContaining(young));
+  });
 });
