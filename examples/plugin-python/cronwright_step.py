@@ -65,6 +65,8 @@ class Context:
         self.dry_run, self.workspace = known["dryRun"], known["workspace"]
         self.env, self.traceparent, self.host = known["env"], known["traceparent"], known["host"]
         self.delivery = known.get("delivery")
+        # Why the step is undone (failed, timeout, cancelled, rollback); None while it runs.
+        self.compensation = (known.get("compensation") or {}).get("reason")
         self.log = _Log(node)
         self.checkpoint = _Checkpoint(node)
         self.secrets = _Secrets(node)
@@ -198,8 +200,9 @@ class _Node:
                 self._waiting.pop(message["id"]).put(message)
 
 
-def main(**steps):
-    """Runs the one attempt that this process was started for. The names are those in plugin.yaml."""
+def main(compensations=None, **steps):
+    """Runs the one attempt that this process was started for. The names are those in plugin.yaml. `compensations` has, by the
+    same names, functions of (ctx, input, output) that undo a step; output is None where the step did not finish."""
     node = _Node()
     start = node.start.get()
 
@@ -215,7 +218,15 @@ def main(**steps):
             raise StepError("fatal", f"the step protocol is {start['protocol']}, expected {PROTOCOL}", "ProtocolError")
         if start["step"] not in steps:
             raise StepError("fatal", f"there is no step {start['step']}, only {', '.join(steps)}", "UnknownStep")
-        result = {"type": "completed", "output": steps[start["step"]](Context(node, start), start["input"])}
+        if start.get("compensates"):
+            undo = (compensations or {}).get(start["step"])
+            if undo is None:
+                raise StepError("fatal", f"the step {start['step']} has no compensation", "NoCompensation")
+            undo(Context(node, start), start["input"], start.get("output"))
+            output = None
+        else:
+            output = steps[start["step"]](Context(node, start), start["input"])
+        result = {"type": "completed", "output": output}
         # Checks that it is JSON while a mistake can still be told.
         json.dumps(result, allow_nan=False)
     except (Exception, Aborted) as error:

@@ -42,6 +42,8 @@ export interface Events {
   };
   /** This node lacks step types of a pipeline version, and leaves its runs to others; told once a version. */
   'version.refused': { tenant: string; pipeline: string; version: string; missing: string; node: string };
+  /** Steps of it could not be undone: it waits for somebody to ask for the rollback again. */
+  'run.rollback_failed': { runId: string; tenant: string; pipeline: string; steps: readonly string[]; error: string };
   'run.lease_lost': { runId: string; tenant: string };
   'step.started': {
     runId: string;
@@ -74,6 +76,8 @@ export interface Events {
     delayMs: number;
     error: string;
   };
+  /** One try of undoing a step. */
+  'step.compensation_finished': Events['step.finished'];
   'schedule.due': { schedule: string; tenant: string; nominalAt: number; lagMs: number };
   'schedule.skipped': { schedule: string; tenant: string; outcome: string; count: number; reason: string };
   'schedule.broken': { schedule: string; tenant: string; error: string };

@@ -109,6 +109,8 @@ export interface StepContext {
   };
   /** Set where the outbox makes this call: then the workspace is empty, and there are no checkpoint and no artifacts. */
   readonly delivery: Delivery | undefined;
+  /** Set while the step's `compensate` runs. */
+  readonly compensation: Compensation | undefined;
   /**
    * W3C traceparent for calls to others: that of the attempt's span. Where traces are off, the one that came with the request
    * for the run, if one did.
@@ -121,6 +123,13 @@ export interface StepContext {
 export interface Delivery {
   /** When the call was put into the outbox; ISO 8601 in UTC, the same at every attempt. */
   readonly putAt: string;
+}
+
+/** Why a run is undone: a step of it failed, its time was up, it was cancelled with `rollback`, or somebody rolled it back. */
+export type CompensationReason = 'failed' | 'timeout' | 'cancelled' | 'rollback';
+
+export interface Compensation {
+  readonly reason: CompensationReason;
 }
 
 export interface HostSettings {
@@ -156,6 +165,20 @@ export interface StepDefinition<Input = unknown, Output = unknown> {
   weight?: 'light' | 'heavy';
   workspace?: 'none' | 'writes' | 'reads';
   run(ctx: StepContext, input: Input): Promise<Output> | Output;
+  /**
+   * Undoes what `run` did. Called for every step (and item of a fan-out) that has started, newest first, when its run fails or
+   * times out for good, is cancelled with `rollback`, or is rolled back; never in a dry run. `output` is what `run` returned, as
+   * it is stored; undefined where the step did not finish: it may have done all, some or nothing of its work. `input` is
+   * evaluated again from what the run has stored.
+   *
+   * It may be called again after an error, its timeout (10 min unless the pipeline says otherwise) or the end of its node, until
+   * it has returned once: undoing what is undone has to succeed. `ctx.checkpoint.load()` gives what the step saved last, so that
+   * it can know what it had begun; what is saved here is for the next try. `ctx.idempotencyKey` is the step's with `/compensate`
+   * behind it. What it returns is ignored. Errors have the classes of `run`.
+   */
+  compensate?(ctx: StepContext, input: Input, output: Output | undefined): Promise<void> | void;
+  /** Why what the step did cannot be undone (money spent, mail sent): a rollback says so in the run's history and goes on. */
+  irreversible?: string;
 }
 
 /** Keeps the types of `run` in step with the schemas. */

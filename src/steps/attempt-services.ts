@@ -1,7 +1,7 @@
 // What the host of a step has to provide: one attempt's identity, and the services behind its context.
 import type { KeptValue } from '../domain/expressions/kept-value.ts';
 import type { StoredError } from '../domain/outcome.ts';
-import type { Artifact, Delivery, HostSettings, Json, SqlConnection } from './api.ts';
+import type { Artifact, CompensationReason, Delivery, HostSettings, Json, SqlConnection } from './api.ts';
 
 /** One attempt of a step: everything about it that is known before it begins. */
 export interface Attempt {
@@ -31,6 +31,8 @@ export interface Attempt {
   readonly keepInput?: () => { ok: true; value: KeptValue } | { ok: false; error: StoredError };
   /** Set where the outbox makes the call. */
   readonly delivery?: Delivery | undefined;
+  /** Set where the step's `compensate` is to run; `output` is what `run` returned, undefined where it did not finish. */
+  readonly compensation?: { readonly reason: CompensationReason; readonly output: Json | undefined } | undefined;
 }
 
 export interface LogLine {

@@ -42,6 +42,15 @@ function checkStep(name: string, step: unknown): string[] {
   if (!stepName.test(name)) problems.push(`step name is ${show(name)}, expected ${stepName.source}`);
   if (!isRecord(step)) return [...problems, `steps.${name} is ${kindOf(step)}, expected what defineStep returns`];
   if (typeof step.run !== 'function') problems.push(`steps.${name}.run is ${kindOf(step.run)}, expected a function`);
+  if (step.compensate !== undefined && typeof step.compensate !== 'function') {
+    problems.push(`steps.${name}.compensate is ${kindOf(step.compensate)}, expected a function`);
+  }
+  if (step.irreversible !== undefined && !(typeof step.irreversible === 'string' && step.irreversible.trim() !== '')) {
+    problems.push(`steps.${name}.irreversible is ${show(step.irreversible)}, expected a sentence that says why`);
+  }
+  if (step.compensate !== undefined && step.irreversible !== undefined) {
+    problems.push(`steps.${name} has both compensate and irreversible, expected one of them`);
+  }
   for (const key of ['input', 'output']) {
     if (!isStandardSchema(step[key])) {
       problems.push(`steps.${name}.${key} is ${kindOf(step[key])}, expected a Standard Schema (zod, valibot, arktype)`);

@@ -25,7 +25,8 @@ export type AttemptResult =
 export interface ObservedStep {
   /**
    * Never rejects. A step that returns in spite of an aborted signal has completed: what it did is done. One that goes on
-   * for longer than the grace is left behind (`abandoned`).
+   * for longer than the grace is left behind (`abandoned`). Where the attempt is a compensation, `compensate` runs, and the
+   * output is null.
    */
   run(step: RegisteredStep, attempt: Attempt): Promise<AttemptResult>;
 }
@@ -46,11 +47,11 @@ export function createObservedStep(options: ObservedStepOptions): ObservedStep {
     async run(step, attempt) {
       const startedAt = clock.monotonic();
       const about = describe(step, attempt);
-      options.events.emit('step.started', about);
+      if (attempt.compensation === undefined) options.events.emit('step.started', about);
       const result = await attemptStep(step, attempt, options);
       const finished = { ...about, result: resultWord(result), durationMs: clock.monotonic() - startedAt };
       options.events.emit(
-        'step.finished',
+        attempt.compensation === undefined ? 'step.finished' : 'step.compensation_finished',
         result.kind === 'completed'
           ? finished
           : { ...finished, error: `${result.error.name}: ${result.error.message}` },
@@ -83,6 +84,7 @@ async function attemptStep(
       ctx.log.warn(`the step did not end after its signal said ${said}; going on without it, it may still be running`);
       return interruptedResult(interruption, true);
     }
+    if (attempt.compensation !== undefined) return { kind: 'completed', output: null, outputJson: 'null' };
     const parsed = parseWithSchema(step.definition.output, returned, 'output');
     const encoded = encodeOutput(parsed instanceof Promise ? await parsed : parsed, mask);
     return { kind: 'completed', output: encoded.output, outputJson: encoded.outputJson };
@@ -102,8 +104,12 @@ function execute(
   attempt: Attempt,
   options: ObservedStepOptions,
 ): unknown {
-  if (step.isolation === 'inline') return step.definition.run(ctx, input);
-  return runInProcess(step, ctx, step.command ? input : attempt.input, options.process);
+  const { compensation } = attempt;
+  if (step.isolation === 'inline') {
+    if (compensation === undefined) return step.definition.run(ctx, input);
+    return step.definition.compensate?.(ctx, input, compensation.output);
+  }
+  return runInProcess(step, ctx, step.command ? input : attempt.input, options.process, compensation);
 }
 
 interface Interruption {

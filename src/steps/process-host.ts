@@ -57,11 +57,17 @@ async function attempt(start: StartMessage): Promise<void> {
   }
 }
 
-async function runStep({ plugin: source, step: name, input }: StartMessage, ctx: StepContext): Promise<unknown> {
+async function runStep(start: StartMessage, ctx: StepContext): Promise<unknown> {
+  const { plugin: source, step: name } = start;
   const plugin = defaultExport(await importSource(source)) as PluginDefinition;
   const step = plugin.steps[name];
   if (!step) throw new StepError('fatal', `plugin ${source.specifier} has no step ${name} any more`);
-  return step.run(ctx, await parseWithSchema(step.input, input, 'input'));
+  const input = await parseWithSchema(step.input, start.input, 'input');
+  if (!start.compensates) return step.run(ctx, input);
+  if (!step.compensate)
+    throw new StepError('fatal', `step ${name} of plugin ${source.specifier} undoes nothing any more`);
+  await step.compensate(ctx, input, start.output);
+  return null;
 }
 
 async function importSource(source: PluginSource): Promise<Record<string, unknown>> {

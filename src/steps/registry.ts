@@ -12,6 +12,10 @@ export interface RegisteredStep extends StepTypeDescription {
   readonly name: string;
   readonly definition: StepDefinition;
   readonly idempotency: 'natural' | 'keyed' | 'none';
+  /** Whether what it did can be undone. */
+  readonly compensates: boolean;
+  /** Why it cannot, where the plugin says so. */
+  readonly irreversible?: string;
   readonly pluginVersion: string;
   /** Where a process of its own finds the plugin. */
   readonly source: PluginSource;
@@ -75,6 +79,8 @@ function registerStep(plugin: LoadedPlugin, name: string, definition: StepDefini
     effects: definition.effects ?? 'none',
     workspace: definition.workspace ?? 'none',
     idempotency: definition.idempotency ?? 'none',
+    compensates: definition.compensate !== undefined,
+    ...(definition.irreversible === undefined ? {} : { irreversible: definition.irreversible }),
     definition,
     source: plugin.source,
     ...(command === undefined ? {} : { command }),

@@ -1,7 +1,7 @@
 // What a step is given, built from one attempt and the host's services; after the attempt has ended nothing passes any more.
 import type { KeptValue } from '../domain/expressions/kept-value.ts';
 import { isMediaType } from '../domain/media-type.ts';
-import type { Delivery, HostSettings, Json, Log, StepContext } from './api.ts';
+import type { Compensation, Delivery, HostSettings, Json, Log, StepContext } from './api.ts';
 import { StepError } from './api.ts';
 import { type AttemptLog, createAttemptLog } from './attempt-log.ts';
 import type { Attempt, AttemptServices } from './attempt-services.ts';
@@ -31,6 +31,7 @@ export class AttemptContext implements StepContext {
   readonly traceparent: string | undefined;
   readonly host: HostSettings;
   readonly delivery: Delivery | undefined;
+  readonly compensation: Compensation | undefined;
 
   readonly #attempt: Attempt;
   readonly #services: AttemptServices;
@@ -56,6 +57,7 @@ export class AttemptContext implements StepContext {
     this.traceparent = attempt.traceparent;
     this.host = services.host;
     this.delivery = attempt.delivery;
+    this.compensation = attempt.compensation && { reason: attempt.compensation.reason };
     this.#attempt = attempt;
     this.#services = services;
     this.#mask = mask;
@@ -116,7 +118,8 @@ export class AttemptContext implements StepContext {
         this.#whileRunning(async () => {
           const kept = this.#attempt.keepInput?.();
           if (kept === undefined) {
-            throw new StepError('fatal', 'a call from the outbox cannot be put into it', { name: 'NoOutbox' });
+            const who = this.compensation ? 'a compensation' : 'a call from the outbox';
+            throw new StepError('fatal', `${who} cannot be put into it`, { name: 'NoOutbox' });
           }
           if (!kept.ok) throw new StepError('fatal', kept.error.message, { name: kept.error.name });
           // Secrets that reached the input by other ways than a reference are masked here.

@@ -104,6 +104,7 @@ function attemptOf(input: unknown, overrides: Partial<Attempt> = {}): Attempt {
     secrets: overrides.secrets ?? [],
     keepInput: overrides.keepInput ?? (() => ({ ok: true, value: { value: input, secrets: [] } })),
     delivery: overrides.delivery,
+    compensation: overrides.compensation,
   };
 }
 

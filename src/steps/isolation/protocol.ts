@@ -1,5 +1,5 @@
 // The messages between a node and a step in a process of its own; docs/STEP-PROTOCOL.md describes them for other languages.
-import type { Artifact, Delivery, HostSettings, Json } from '../api.ts';
+import type { Artifact, Compensation, Delivery, HostSettings, Json } from '../api.ts';
 import type { PluginSource } from '../load-plugins.ts';
 
 export const protocolVersion = 1;
@@ -21,6 +21,7 @@ export interface RemoteContext {
   env: Readonly<Record<string, string>>;
   traceparent: string | null;
   delivery: Delivery | null;
+  compensation: Compensation | null;
   host: HostSettings;
 }
 
@@ -38,6 +39,10 @@ export interface StartMessage {
   plugin: PluginSource;
   /** The step's name within its plugin. */
   step: string;
+  /** True: what the step did is to be undone. */
+  compensates?: boolean;
+  /** What the step returned, where it is to be undone; absent where it did not finish. */
+  output?: Json | undefined;
   input: unknown;
   context: RemoteContext;
   /** A folder through which the content of artifacts goes, as files. */

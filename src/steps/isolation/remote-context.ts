@@ -46,6 +46,7 @@ export function createRemoteContext(
     item: context.item ?? undefined,
     traceparent: context.traceparent ?? undefined,
     delivery: context.delivery ?? undefined,
+    compensation: context.compensation ?? undefined,
     // Guarded here rather than by the node: a process of its own could go anywhere anyway.
     fetch: createGuardedFetch(context.host).fetch,
     lookup: (hostname, port) => reachableAddresses(hostname, port, context.host),

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { abortReasonOf } from '../abort-reason.ts';
 import { type ErrorClass, type Json, type StepContext, StepError } from '../api.ts';
+import type { Attempt } from '../attempt-services.ts';
 import { toStoredError } from '../classify-error.ts';
 import type { RegisteredStep } from '../registry.ts';
 import { SecretMask } from '../secret-mask.ts';
@@ -34,6 +35,7 @@ export async function runInProcess(
   ctx: StepContext,
   input: unknown,
   limits: ProcessLimits = {},
+  compensation?: Attempt['compensation'],
 ): Promise<unknown> {
   const memoryMb = limits.memoryMb ?? processMemoryMb;
   const exchange = await mkdtemp(join(tmpdir(), 'cronwright-step-'));
@@ -62,6 +64,7 @@ export async function runInProcess(
       protocol: protocolVersion,
       plugin: step.source,
       step: step.name,
+      ...(compensation === undefined ? {} : { compensates: true, output: compensation.output }),
       input,
       context: remoteContext(ctx),
       exchange,
@@ -199,7 +202,8 @@ function remoteError(thrown: unknown): StepError {
 function remoteContext(ctx: StepContext): RemoteContext {
   const { idempotencyKey, token, attempt, tenant, runId, pipeline, step, dryRun, workspace, env, host } = ctx;
   const known = { idempotencyKey, token, attempt, tenant, runId, pipeline, step, dryRun, workspace, env, host };
-  return { ...known, item: ctx.item ?? null, traceparent: ctx.traceparent ?? null, delivery: ctx.delivery ?? null };
+  const { item = null, traceparent = null, delivery = null, compensation = null } = ctx;
+  return { ...known, item, traceparent, delivery, compensation };
 }
 
 /** Waits until all streams have ended, at most so long: someone who left the group may hold them open. */

@@ -42,9 +42,12 @@ function buildPlugin(
   const problems: Problem[] = [];
   const definitions: Record<string, StepDefinition> = {};
   const commands: Record<string, readonly string[]> = {};
-  for (const [name, { command, input, output, description, ...ways }] of Object.entries(steps)) {
+  for (const [name, { command, input, output, description, compensate, ...ways }] of Object.entries(steps)) {
     const complain = (path: readonly (string | number)[], finding: Finding) =>
       problems.push(placeFinding(document, ['steps', name, ...path], finding));
+    const neverHere = () => {
+      throw new StepError('fatal', `${about.name}.${name} is a program and runs in a process of its own`);
+    };
     commands[name] = command.map((word, index) => resolveWord(word, index, folder, complain));
     definitions[name] = {
       ...withoutAbsent({ description, ...ways }),
@@ -53,9 +56,8 @@ function buildPlugin(
       inputJsonSchema: input,
       outputJsonSchema: output,
       isolation: 'process',
-      run() {
-        throw new StepError('fatal', `${about.name}.${name} is a program and runs in a process of its own`);
-      },
+      run: neverHere,
+      ...(compensate ? { compensate: neverHere } : {}),
     };
   }
   if (problems.length > 0) return { problems };

@@ -17,6 +17,8 @@ const step = z.strictObject({
   idempotency: z.enum(['natural', 'keyed', 'none']).optional(),
   weight: z.enum(['light', 'heavy']).optional(),
   workspace: z.enum(['none', 'writes', 'reads']).optional(),
+  compensate: z.boolean().optional().describe('The program can undo what it did: it is started with `compensates`.'),
+  irreversible: text.min(1).optional().describe('Why what the step did cannot be undone.'),
 });
 
 export const manifestSchema = z.strictObject({

@@ -9,6 +9,7 @@ import { createAbortError } from '../abort-reason.ts';
 import type {
   AbortReason,
   Artifact,
+  CompensationReason,
   Delivery,
   ErrorClass,
   Json,
@@ -16,7 +17,7 @@ import type {
   SqlConnection,
   StepDefinition,
 } from '../api.ts';
-import type { LogLine } from '../attempt-services.ts';
+import type { Attempt, LogLine } from '../attempt-services.ts';
 import { type AttemptResult, createObservedStep } from '../observed-step.ts';
 import type { RegisteredStep } from '../registry.ts';
 import { findStep } from './find-step.ts';
@@ -67,6 +68,18 @@ export interface TestStepOptions {
   beforeAttempt?: (at: { attempt: number; workspace: string }) => void | Promise<void>;
   /** Called at the end, before the workspace is removed. */
   inspect?: (at: { workspace: string }) => void | Promise<void>;
+  /**
+   * Calls the step's `compensate` after its attempts: same workspace, checkpoint and key, and the output of the last attempt
+   * (undefined where it did not complete). With `run: false` there are no attempts before, and `output` is what is given here.
+   */
+  compensate?: {
+    /** `ctx.compensation.reason`. Default `failed`. */
+    reason?: CompensationReason;
+    /** At most so many tries in a row. Default 1. */
+    attempts?: number;
+    run?: false;
+    output?: Json;
+  };
   /** Where it runs. Only a plugin given as a file can run in a process; that is its default. */
   isolation?: 'inline' | 'process';
 }
@@ -103,6 +116,8 @@ export interface TestedStep<Output = Json> extends Omit<TestedAttempt<Output>, '
   outbox: { id: string; input: unknown }[];
   /** What an attempt after these would load. */
   checkpoint: Json | undefined;
+  /** What `compensate` came to, where it was asked for. */
+  compensation: (Pick<TestedAttempt, 'end' | 'error'> & { attempts: TestedAttempt[] }) | undefined;
   /** Why the last attempt had to end, where it had to. */
   aborted: AbortReason | undefined;
 }
@@ -125,21 +140,34 @@ export async function testStep<Output = Json>(
   const workspace = join(folder, 'workspace');
   const recorded = createRecorded(options.checkpoint);
   try {
-    const attempts = await runAttempts<Output>(step, options, recorded, folder, workspace);
+    const tries = createTries(step, options, recorded, folder, workspace);
+    const { compensate } = options;
+    const attempts =
+      compensate?.run === false ? [] : await tries<Output>(options.attempt ?? 1, options.attempts ?? 1, undefined);
+    const output = compensate?.output ?? (attempts.at(-1)?.output as Json | undefined);
+    const undoing = compensate && { reason: compensate.reason ?? ('failed' as const), output };
+    const undone = undoing && (await tries<Json>(1, compensate.attempts ?? 1, undoing));
     await options.inspect?.({ workspace });
-    return report(attempts, recorded);
+    return report(attempts, undone, recorded);
   } finally {
     await rm(folder, { recursive: true, force: true, maxRetries: 3 });
   }
 }
 
-async function runAttempts<Output>(
+type Tries = <Output>(
+  first: number,
+  most: number,
+  compensation: Attempt['compensation'],
+) => Promise<TestedAttempt<Output>[]>;
+
+/** Tries of one run: all have the same host, run and key. */
+function createTries(
   step: RegisteredStep,
   options: TestStepOptions,
   recorded: Recorded,
   folder: string,
   workspace: string,
-): Promise<TestedAttempt<Output>[]> {
+): Tries {
   let abort: (reason?: AbortReason) => void = () => {};
   const services = createRecordingServices(recorded, {
     host: {
@@ -157,23 +185,30 @@ async function runAttempts<Output>(
   const observed = createObservedStep({ services, events: createEventBus() });
   const about = identity(options);
   const policy = { ...fastRetry, ...options.retry, jitter: 0 };
-  const used = { retries: 0, rateLimitedMs: 0, rateLimitedInARow: 0 };
-  const attempts: TestedAttempt<Output>[] = [];
-  for (let attempt = options.attempt ?? 1, token = 1; ; token++) {
-    await options.beforeAttempt?.({ attempt, workspace });
-    const controller = new AbortController();
-    abort = (reason = 'cancelled') => controller.abort(createAbortError(reason));
-    const onAbort = () => abort();
-    if (options.signal?.aborted) abort();
-    options.signal?.addEventListener('abort', onAbort);
-    const result = await observed.run(step, { ...about, attempt, token, signal: controller.signal });
-    options.signal?.removeEventListener('abort', onAbort);
-    const next = whatFollows(result, policy, used);
-    attempts.push({ ...attemptEnd<Output>(result), attempt, next });
-    if (next?.kind !== 'retry' || attempts.length >= (options.attempts ?? 1)) return attempts;
-    // A node that stops gives the attempt back; every other one is counted.
-    if (result.kind !== 'shutdown') attempt++;
-  }
+  let token = 0;
+  return async <Output>(first: number, most: number, compensation: Attempt['compensation']) => {
+    const used = { retries: 0, rateLimitedMs: 0, rateLimitedInARow: 0 };
+    const attempts: TestedAttempt<Output>[] = [];
+    const { keepInput: _, ...kept } = about;
+    const undoing = { ...kept, idempotencyKey: `${about.idempotencyKey}/compensate`, compensation };
+    for (let attempt = first; ; ) {
+      token += 1;
+      if (compensation === undefined) await options.beforeAttempt?.({ attempt, workspace });
+      const controller = new AbortController();
+      abort = (reason = 'cancelled') => controller.abort(createAbortError(reason));
+      const onAbort = () => abort();
+      if (options.signal?.aborted) abort();
+      options.signal?.addEventListener('abort', onAbort);
+      const who = compensation === undefined ? about : undoing;
+      const result = await observed.run(step, { ...who, attempt, token, signal: controller.signal });
+      options.signal?.removeEventListener('abort', onAbort);
+      const next = whatFollows(result, policy, used);
+      attempts.push({ ...attemptEnd<Output>(result), attempt, next });
+      if (next?.kind !== 'retry' || attempts.length >= most) return attempts;
+      // A node that stops gives the attempt back; every other one is counted.
+      if (result.kind !== 'shutdown') attempt++;
+    }
+  };
 }
 
 /** As the worker decides; a run that lost its node goes on elsewhere at once. */
@@ -200,8 +235,13 @@ function attemptEnd<Output>(result: AttemptResult): Omit<TestedAttempt<Output>, 
   };
 }
 
-function report<Output>(attempts: TestedAttempt<Output>[], recorded: Recorded): TestedStep<Output> {
-  const last = attempts.at(-1);
+function report<Output>(
+  attempts: TestedAttempt<Output>[],
+  undone: TestedAttempt[] | undefined,
+  recorded: Recorded,
+): TestedStep<Output> {
+  const lastUndone = undone?.at(-1);
+  const last = attempts.at(-1) ?? (lastUndone && { ...lastUndone, output: undefined });
   if (!last) throw new Error('there was no attempt');
   const { end, output, error } = last;
   return {
@@ -219,11 +259,12 @@ function report<Output>(attempts: TestedAttempt<Output>[], recorded: Recorded): 
     })),
     outbox: [...recorded.outbox].map(([id, input]) => ({ id, input })),
     checkpoint: recorded.checkpoint,
+    compensation: undone && lastUndone && { end: lastUndone.end, error: lastUndone.error, attempts: undone },
     aborted: end === 'completed' || end === 'failed' ? undefined : end,
   };
 }
 
-function identity(options: TestStepOptions) {
+function identity(options: TestStepOptions): Omit<Attempt, 'attempt' | 'token' | 'signal'> {
   const input = options.input ?? {};
   return {
     runId: randomUUID(),
