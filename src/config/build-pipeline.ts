@@ -2,11 +2,13 @@
 import { createHash } from 'node:crypto';
 import type { z } from 'zod';
 import { conditionText } from '../domain/expressions/template.ts';
-import type { Pipeline, StepDefinition } from '../domain/pipeline.ts';
+import type { Pipeline, StepDefinition, StepLimits } from '../domain/pipeline.ts';
 import { fastRetry, type RetryPolicy, slowRetry } from '../domain/retry-policy.ts';
 import { type ScheduleCalendar, type ScheduleDefinition, scheduleDefaults } from '../domain/schedule.ts';
 import { pipelineDefaults as defaults } from './defaults.ts';
+import { parseDuration } from './duration.ts';
 import type { calendarSchema, PipelineShape, RetryShape, ScheduleShape, StepShape } from './pipeline-schema.ts';
+import type { TimeoutShape } from './step-option-schemas.ts';
 
 export type CalendarShape = z.output<typeof calendarSchema>;
 export type Calendars = Readonly<Record<string, ScheduleCalendar>>;
@@ -23,7 +25,7 @@ export function buildPipeline(shape: PipelineShape, calendars: Calendars): Pipel
     priority: shape.priority,
     queue: shape.queue,
     ...(shape.runs_on ? { runsOn: [...new Set(shape.runs_on)].sort() } : {}),
-    timeoutMs: shape.timeout,
+    ...buildTimeout(shape.timeout, defaultTimeoutMs.run),
     ...(shape.concurrency ? { concurrency: shape.concurrency } : {}),
     ...(shape.retry ? { retry: buildRetry(shape.retry, slowRetry) } : {}),
     onInterrupted: shape.on_interrupted,
@@ -71,8 +73,30 @@ function buildStep(step: StepShape, implicit: readonly string[]): StepDefinition
           },
         }),
     retry: buildRetry(step.retry ?? {}, fastRetry),
-    timeoutMs: step.timeout,
+    ...buildTimeout(step.timeout, defaultTimeoutMs.step),
+    ...(step.cache ? { cache: { key: step.cache.key, ttlMs: step.cache.ttl, scope: step.cache.scope } } : {}),
+    ...(step.limits ? { limits: buildLimits(step.limits) } : {}),
     ...(step.progress === undefined ? {} : { progress: step.progress }),
+  };
+}
+
+/** What holds where nothing is known yet of how long it takes. */
+const defaultTimeoutMs = {
+  run: parseDuration(defaults.timeout.value) ?? 0,
+  step: parseDuration(defaults['steps.timeout'].value) ?? 0,
+};
+
+function buildTimeout(shape: TimeoutShape, usualMs: number): Pick<StepDefinition, 'timeoutMs' | 'adaptiveTimeout'> {
+  if (typeof shape === 'number') return { timeoutMs: shape };
+  return { timeoutMs: usualMs, adaptiveTimeout: { ...shape.auto, minMs: shape.min, maxMs: shape.max } };
+}
+
+function buildLimits({ memory, cpu, open_files, output }: NonNullable<StepShape['limits']>): StepLimits {
+  return {
+    ...(memory === undefined ? {} : { memoryBytes: memory }),
+    ...(cpu === undefined ? {} : { cpuMs: cpu }),
+    ...(open_files === undefined ? {} : { openFiles: open_files }),
+    ...(output === undefined ? {} : { outputBytes: output }),
   };
 }
 

@@ -29,6 +29,7 @@ async function checkStep(check: PipelineCheck, placed: PlacedStep, scopes: Pipel
   if (step.foreach) checkForeach(check, placed, before, hint);
   checkTexts(check, step.env, [...path, 'env'], before, hint);
   const types = checkTexts(check, step.with, [...path, 'with'], within, hint);
+  if (step.cache) checkTexts(check, step.cache.key, [...path, 'cache', 'key'], within, hint);
   const type = check.catalogue.get(step.uses);
   if (type) await checkWith(check, placed, type, types);
 }
@@ -157,7 +158,7 @@ function hintFor(check: PipelineCheck, { step, path }: PlacedStep): Hint {
       return `the step "${second}" has not run at this point`;
     }
     if ((root === 'item' || root === 'index') && name.length === 1) {
-      return `\`${root}\` exists only in \`with\` of a step with \`foreach\``;
+      return `\`${root}\` exists only in \`with\` and \`cache\` of a step with \`foreach\``;
     }
     return undefined;
   };

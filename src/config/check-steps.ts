@@ -1,5 +1,6 @@
 // Checks how the steps of a pipeline hang together: ids, needs, cycles, step types, options that belong to others.
 import { closestWord } from '../domain/closest-word.ts';
+import { checkStepOptions } from './check-step-options.ts';
 import type { PipelineCheck, PlacedCall, PlacedStep, StepCheck } from './pipeline-check.ts';
 import { valueAt } from './zod-problems.ts';
 
@@ -12,6 +13,7 @@ export function checkSteps(check: PipelineCheck): void {
       checkUses(check, placed);
       checkOptions(check, placed);
       checkRetry(check, [...placed.path, 'retry', 'on']);
+      checkStepOptions(check, placed);
     }
   }
   checkRetry(check, ['retry', 'on']);

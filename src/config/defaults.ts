@@ -57,6 +57,28 @@ export const pipelineDefaults = {
   timeout: define('1h', 'duration', 'from the first claim; longer work says so'),
   on_interrupted: define('retry', 'retry | wait_manual | fail', 'steps run at least once and have an idempotency key'),
   'steps.timeout': define('10m', 'duration, one attempt', 'a hung connection must not hold a worker'),
+  'timeout.min': define(
+    '10s',
+    'duration',
+    'with `auto`, also of steps: a busy minute must not fail what is quick otherwise',
+  ),
+  'timeout.max': define(
+    '24h',
+    'duration',
+    'with `auto`, also of steps: one endless attempt must not stretch all later ones',
+  ),
+  'steps.cache.ttl': define('7d', 'duration', 'a key seldom holds all that a result depends on'),
+  'steps.cache.scope': define(
+    'pipeline',
+    'pipeline | tenant',
+    'another pipeline may mean something else by the same key',
+  ),
+  'steps.limits.memory': define(
+    '1GB',
+    'size',
+    'half of it for the heap of Node; a step that analyses code needs a few hundred MB',
+  ),
+  'steps.limits.output': define('256MB', 'size', 'steps in a process; a loop that prints must not keep the node busy'),
   'steps.continue_on_error': define(false, 'true | false', 'an error nobody asked to ignore fails the run'),
   'steps.max_parallel': define(4, 'items at once', 'as many as a node has workers'),
   'steps.on_item_error': define(

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { pipelineDefaults as defaults } from './defaults.ts';
 import { duration, hyphenId, nameId, says, text } from './schema-parts.ts';
+import { cacheSchema, limitsSchema, timeoutSchema } from './step-option-schemas.ts';
 
 const priority = z.int().min(1).max(10);
 
@@ -122,7 +123,9 @@ export const stepSchema = z
     max_parallel: z.int().min(1).max(1_000).optional().describe('With `foreach`: items at once.'),
     on_item_error: z.enum(['continue', 'fail']).optional().describe('With `foreach`: whether other items go on.'),
     retry: retrySchema.optional(),
-    timeout: duration.prefault(defaults['steps.timeout'].value).describe('For one attempt.'),
+    timeout: timeoutSchema(defaults['steps.timeout'].value).describe('For one attempt.'),
+    cache: cacheSchema.optional(),
+    limits: limitsSchema.optional(),
     progress: z.number().min(0).max(100).optional().describe('Progress of the run once this step has completed.'),
   })
   .describe('One step of the pipeline.');
@@ -140,7 +143,7 @@ export const pipelineSchema = z
       .union([hyphenId.transform((label) => [label]), z.array(hyphenId).min(1).max(20)])
       .optional()
       .describe('Labels of which a node has to have all to take the runs. Without it: any node that serves the queue.'),
-    timeout: duration.prefault(defaults.timeout.value).describe('For a run, from its first claim.'),
+    timeout: timeoutSchema(defaults.timeout.value).describe('For a run, from its first claim.'),
     concurrency: z
       .strictObject({
         limit: z.int().min(1).max(10_000).describe('Runs at once.'),

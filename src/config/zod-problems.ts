@@ -86,6 +86,11 @@ function unionProblems(
     issue.errors.find((issues) => lacks(issues, 'invalid_type', 'invalid_value')) ??
     issue.errors.find((issues) => lacks(issues, 'invalid_type'));
   if (branch) return branch.flatMap((inner) => problemsOf(inner, value, jsonSchema, path));
+  // None fits: the words that a branch has of its own say more than the names of types.
+  const told = issue.errors.flat().find((one) => one.path.length === 0 && one.message.includes('\n'));
+  if (told && at !== undefined) {
+    return [{ path, atKey: false, got: shownValue(at), ...spoken(told.message, told) }];
+  }
   const wanted = issue.errors
     .flat()
     .flatMap((inner) => (inner.code === 'invalid_type' ? [typeWords(inner.expected)] : []));

@@ -1,4 +1,5 @@
 // A pipeline's definition as the engine sees it: defaults applied, durations in milliseconds, expressions still as text.
+import type { AdaptiveTimeout } from './adaptive-timeout.ts';
 import type { RetryPolicy } from './retry-policy.ts';
 import type { ScheduleDefinition } from './schedule.ts';
 
@@ -19,6 +20,8 @@ export interface Pipeline {
   runsOn?: readonly string[];
   /** From the first claim of a run-level attempt; default 3,600,000. */
   timeoutMs: number;
+  /** From how long completed runs took; `timeoutMs` holds where too few have. */
+  adaptiveTimeout?: AdaptiveTimeout;
   concurrency?: { limit: number; group?: string };
   /** Run-level retry (`slow` unless said otherwise); absent = none. */
   retry?: RetryPolicy;
@@ -57,8 +60,31 @@ export interface StepDefinition {
   retry: RetryPolicy;
   /** One attempt; default 600,000. */
   timeoutMs: number;
+  /** From how long completed attempts took; `timeoutMs` holds where too few have. */
+  adaptiveTimeout?: AdaptiveTimeout;
+  cache?: StepCacheRule;
+  limits?: StepLimits;
   /** Progress of the run (0…100) once this step has completed; linear over steps where absent. */
   progress?: number;
+}
+
+export interface StepCacheRule {
+  /** Text with expressions: what the result depends on. */
+  key: string;
+  ttlMs: number;
+  scope: 'pipeline' | 'tenant';
+}
+
+/** What the processes of one attempt may use; what is absent has a default of the host's, or none. */
+export interface StepLimits {
+  /** Of all together. */
+  memoryBytes?: number;
+  /** Processor time of all together. */
+  cpuMs?: number;
+  /** Of each. */
+  openFiles?: number;
+  /** What they print. */
+  outputBytes?: number;
 }
 
 export interface ForeachDefinition {
