@@ -81,6 +81,7 @@ const blockedKeys = statement(
       order by q.tenant, q.blocked_on nulls last limit 1) n
   )
   select tenant, key from k limit 10000`,
+  { idempotent: true },
 );
 
 /** Every key that a run waits for: for the sweep that finds what a lost race left behind. */
