@@ -9,17 +9,22 @@ import type { ControlContext } from '../control/control-context.ts';
 import type { Database } from '../db/database.ts';
 import { migrate } from '../db/migrate.ts';
 import type { PipelineCatalog } from '../domain/pipeline-catalog.ts';
+import type { SharedLimits } from '../domain/shared-limits.ts';
 import { createNodeWatch } from '../maintenance/node-watch.ts';
 import { createRunTimers } from '../maintenance/run-timers.ts';
 import type { EventBus } from '../observe/events.ts';
 import { admitRuns } from '../queue/admit-runs.ts';
+import { createFairOrder } from '../queue/fair-order.ts';
 import { forgetNode, leaveNode, registerNode } from '../queue/register-node.ts';
+import { setLimits } from '../queue/set-limits.ts';
 import { createScheduler } from '../schedule/scheduler.ts';
 import { createStallWatch } from '../schedule/stall-watch.ts';
 import { createObservedStep } from '../steps/observed-step.ts';
+import { findProblems } from '../steps/parse-with-schema.ts';
 import type { Registry } from '../steps/registry.ts';
 import type { ArtifactFiles } from '../store/artifact-files.ts';
 import { createSecrets } from '../store/secrets.ts';
+import { createAdaptiveTimeouts } from '../worker/adaptive-timeouts.ts';
 import { createAttemptHost } from '../worker/attempt-host.ts';
 import { createCheckpointWriter } from '../worker/checkpoint-writer.ts';
 import { createDefinitions } from '../worker/definitions.ts';
@@ -39,6 +44,7 @@ import { createNodeHints } from './node-hints.ts';
 import { createNoticesOf } from './notifications.ts';
 import { openArtifacts } from './open-artifacts.ts';
 import { createPipelinesInForce } from './pipelines-in-force.ts';
+import { createSharedTerms } from './run-terms.ts';
 import { createRunWorkspaces } from './run-workspaces.ts';
 import { createSharedConfig } from './shared-config.ts';
 import { createStepHost, pickVariables } from './step-host.ts';
@@ -61,6 +67,8 @@ export interface EngineOptions {
   schedules: boolean;
   /** How long the files of live nodes may differ before it is told, in milliseconds. Default 60,000. */
   divergedAfterMs?: number;
+  /** Whether steps with `cache` take results of earlier runs; default true. */
+  usesCache?: boolean;
 }
 
 export interface Engine {
@@ -76,6 +84,8 @@ export interface Engine {
   ownHash(): string;
   /** This node's files have changed: they are in force on all nodes from now on. */
   apply(pipelines: Pick<LoadedPipelines, 'pipelines' | 'hash'>): Promise<void>;
+  /** Limits of tenants and queues, as this node's settings say now. */
+  applyLimits(limits: SharedLimits): Promise<void>;
   /** Hears that another node may have written history. Returns what ends it. */
   onHistory(listener: () => void): () => void;
   /** Claims nothing (true), or takes it up again; what runs goes on. */
@@ -117,8 +127,17 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
 
   const home = await loadDataHome(join(settings.dataDir, 'workspaces'));
   await migrate(db);
-  const inForce = createPipelinesInForce(registry);
   const isAlone = db.kind === 'pglite';
+  const terms = createSharedTerms(settings.sharedLimits, settings.limits.liveRunsPerTenant);
+  const order = createFairOrder({
+    db,
+    clock,
+    weightOf: terms.weightOf,
+    hasPeers: () => !isAlone && hints.hasPeers(),
+    onError: onCrash('fair-order'),
+  });
+  await order.load();
+  const inForce = createPipelinesInForce(registry, { limitsOf: terms.limitsOf, order });
   /** The queue is looked at less often where all that happens is heard of anyway. */
   const pollMs = () => timing.pollMs * (isAlone || hints.isListening() ? pollsSpared : 1);
   const historyListeners = new Set<() => void>();
@@ -150,10 +169,12 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
     db,
     inForce,
     events,
+    slotsFor: terms.slotsFor,
     node,
     onRecorded: () => hints.tell('config'),
     onSchedules: () => hints.tell('schedules'),
     onAdopted: async () => {
+      await setLimits(db, terms.slotsFor(inForce.list()));
       if (!isRunning) return;
       await register();
       scheduler.wake();
@@ -162,7 +183,7 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
   });
   let isRunning = false;
   if (options.schedules) await config.apply(options.pipelines);
-  else await storeDefinitions(options.pipelines, { db, inForce });
+  else await storeDefinitions(options.pipelines, { db, inForce, slotsFor: terms.slotsFor });
   const register = () =>
     registerNode(db, {
       ...node,
@@ -248,6 +269,7 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
     home,
     hasFiles: (id) => workspaces.has(id),
     baseEnv: pickVariables(options.env, ['REPO']),
+    usesCache: options.usesCache ?? true,
     random: Math.random,
   };
   const lacks: Lacks = new Map();
@@ -268,9 +290,11 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
   const pool = createWorkerPool({
     ...execute,
     definitions: createDefinitions({ db, catalog: inForce, registry }),
+    timeouts: createAdaptiveTimeouts({ db, clock, events }),
     apiUrl: options.apiUrl,
     hasWorkspace: workspaces.canGoOn,
     routes: () => routes.list(),
+    onClaimed: (claimed) => order.reached(claimed),
     // A run without a daemon has nobody to be left to.
     ...(options.schedules ? { refuse } : {}),
     workers: settings.workers,
@@ -334,7 +358,7 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
     lacks,
     onReady: offerWork,
   });
-  const services = [...upkeep, timers, ...(options.schedules ? [outbox] : [])];
+  const services = [order, ...upkeep, timers, ...(options.schedules ? [outbox] : [])];
 
   async function admitFreed(keys: readonly { tenant: string; key: string }[]): Promise<void> {
     try {
@@ -391,7 +415,11 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
       clock,
       events,
       pipelines: inForce,
-      liveRunsPerTenant: settings.limits.liveRunsPerTenant,
+      liveRunsOf: terms.liveRunsOf,
+      async outputProblems(stepType, value) {
+        const type = registry.get(stepType);
+        return type === undefined ? [] : findProblems(type.definition.output, value);
+      },
       wake: {
         workers: offerWork,
         timers: () => timers.wake(),
@@ -411,6 +439,11 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
     onHistory(listener) {
       historyListeners.add(listener);
       return () => historyListeners.delete(listener);
+    },
+    async applyLimits(limits) {
+      terms.replace(limits);
+      await setLimits(db, terms.slotsFor(inForce.list()));
+      timers.wake();
     },
     async apply(pipelines) {
       await config.apply(pipelines);

@@ -28,6 +28,8 @@ export interface RunOnceOptions {
   tenant?: string;
   inputs?: Readonly<Record<string, unknown>>;
   dryRun?: boolean;
+  /** Every step runs, whatever an earlier run came to, and nothing is kept for later ones. */
+  noCache?: boolean;
   actor?: string;
   /** Aborted: the run is cancelled, and what it came to is returned. */
   signal?: AbortSignal;
@@ -77,6 +79,7 @@ export async function runOnce(options: RunOnceOptions): Promise<RunOnceResult> {
       nodeId,
       apiUrl: () => undefined,
       schedules: false,
+      usesCache: options.noCache !== true,
     });
     cleanUps.add('engine', () => engine.stop(0));
     const { control } = engine;

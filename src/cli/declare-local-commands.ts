@@ -35,6 +35,7 @@ function declareRun(program: Command, context: CliContext, finish: Finish): void
     .argument('<pipeline>', 'id of the pipeline')
     .option('-i, --input <name=value>', 'an input; name:=JSON for other than text (repeatable)', collect)
     .option('--dry-run', 'change nothing outside; steps say what they would do')
+    .option('--no-cache', 'run every step, whatever an earlier run came to')
     .option('--tenant <id>', 'whose pipeline it is')
     .option('--json', 'one JSON document at the end')
     .action(async (pipeline, options) => finish(await (await import('./run.ts')).run(context, pipeline, options)));

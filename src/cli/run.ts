@@ -12,6 +12,8 @@ import { createRunDisplay } from './run-display.ts';
 export interface RunOptions extends SettingsOptions {
   input?: string[];
   dryRun?: boolean;
+  /** False: `--no-cache`. */
+  cache?: boolean;
   tenant?: string;
 }
 
@@ -28,6 +30,7 @@ export async function run(context: CliContext, pipeline: string, options: RunOpt
       pipeline,
       inputs,
       dryRun: options.dryRun ?? false,
+      noCache: options.cache === false,
       actor: actorOf(context),
       signal: cancelling.signal,
       onNote: (text) => printNote(context, text),

@@ -10,6 +10,7 @@ import type { ArtifactFiles } from '../store/artifact-files.ts';
 import { pruneArtifactFiles } from '../store/prune-artifact-files.ts';
 import { type PruneRule, pruneHistory } from '../store/prune-history.ts';
 import { pruneOutbox } from '../store/prune-outbox.ts';
+import { pruneStepCache } from '../store/step-cache.ts';
 
 export interface PrunerOptions {
   db: Database;
@@ -80,6 +81,7 @@ export function createPruner(options: PrunerOptions): Service {
         await pruneWorkspaces();
         await pruneFiles();
         while (!signal.aborted && (await pruneOutbox(db)));
+        while (!signal.aborted && (await pruneStepCache(db)));
         while (!signal.aborted && (await pruneHistory(db, options.rule)).isMore);
         await sleepUnlessAborted(options.everyMs, signal);
       }

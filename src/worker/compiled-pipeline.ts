@@ -13,6 +13,8 @@ export interface CompiledStep {
   env: Template;
   condition: Condition | undefined;
   items: Template | undefined;
+  /** What the step's result depends on; undefined where it is never taken from an earlier run. */
+  cacheKey?: Template | undefined;
   /** Ids of the steps it needs. */
   needs: readonly string[];
   /** Progress of the run once it has completed, 0…100. */
@@ -27,6 +29,8 @@ export interface CompiledPipeline {
   onFailure: readonly CompiledStep[];
   finally: readonly CompiledStep[];
   byId: ReadonlyMap<string, CompiledStep>;
+  /** Whether a timeout of it follows the past. */
+  adapts: boolean;
 }
 
 export function compilePipeline(pipeline: Pipeline, registry: Registry): CompiledPipeline {
@@ -39,7 +43,9 @@ export function compilePipeline(pipeline: Pipeline, registry: Registry): Compile
     finally: pipeline.finally.map(compile),
   };
   const all = [...compiled.steps, ...compiled.onFailure, ...compiled.finally];
-  return { ...compiled, byId: new Map(all.map((step) => [step.definition.id, step])) };
+  const byId = new Map(all.map((step) => [step.definition.id, step]));
+  const adapts = pipeline.adaptiveTimeout !== undefined || all.some((step) => step.definition.adaptiveTimeout);
+  return { ...compiled, byId, adapts };
 }
 
 /** Light where every step is; a step type this node does not know counts as heavy. */
@@ -68,6 +74,7 @@ function compileStep(
     env: compileTemplate({ ...pipeline.env, ...step.env }, scopes.beforeStep(step)),
     condition: step.if === undefined ? undefined : compileCondition(step.if, scopes.beforeStep(step)),
     items: step.foreach ? compileTemplate(step.foreach.items, scopes.beforeStep(step)) : undefined,
+    ...(step.cache ? { cacheKey: compileTemplate(step.cache.key, scopes.forStep(step)) } : {}),
     needs: step.needs,
     // Clean-up steps say nothing of how far the run is.
     progress: milestones.get(step.id) ?? 0,

@@ -25,6 +25,8 @@ export interface ExecuteDeps {
   hasFiles: (runId: string) => boolean;
   /** Variables of the daemon's own environment that every step may see; the pipeline's and the step's win. */
   baseEnv: Readonly<Record<string, string>>;
+  /** Whether results of earlier runs are taken, and those of these kept. */
+  usesCache: boolean;
   /** 0…1, for jitter. */
   random: () => number;
 }

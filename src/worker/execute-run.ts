@@ -5,6 +5,7 @@ import { canRetry, retryDelayMs } from '../domain/retry-policy.ts';
 import { resultOfState, type TerminalState, type Transition, type WaitKind } from '../domain/run.ts';
 import type { Events } from '../observe/events.ts';
 import type { StepWrite } from '../queue/fenced-write.ts';
+import { runTimeoutMs, tellTimeouts } from './adaptive-timeouts.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { flushFinish, flushRelease, flushRun } from './flush-run.ts';
 import { abortRun, hasWritten, isOutOfTime, type LiveRun, noteTransition, toStepWrite } from './live-run.ts';
@@ -54,7 +55,8 @@ const engineFault = { name: 'EngineFault', message: 'the worker could not carry 
 /** Notes the claim and starts the run's clock; a request made while nobody held the run is obeyed first. */
 function beginRun(run: LiveRun, deps: ExecuteDeps): NodeJS.Timeout {
   const { claimed } = run;
-  const data = { token: claimed.token };
+  const timeouts = tellTimeouts(run);
+  const data = timeouts === undefined ? { token: claimed.token } : { token: claimed.token, timeouts };
   noteTransition(
     run,
     { event: 'run.claimed', from: 'pending', to: 'running', attempt: claimed.attempt, data },
@@ -69,7 +71,7 @@ function beginRun(run: LiveRun, deps: ExecuteDeps): NodeJS.Timeout {
     run.cancelledBy = { actor: claimed.request.by, reason: claimed.request.reason };
     abortRun(run, 'cancelled');
   }
-  const timeoutMs = run.compiled.pipeline.timeoutMs;
+  const timeoutMs = runTimeoutMs(run);
   const leftMs = deadlineOf(run) - deps.clock.now();
   const end = () => abortRun(run, 'timeout', `the run took longer than its timeout of ${timeoutMs} ms`);
   // It waited until its deadline: nothing may begin before a timer fires.
@@ -88,7 +90,7 @@ function timerMs(leftMs: number): number {
 
 /** The timeout covers the whole run-level attempt, its retries and their waits. */
 function deadlineOf(run: LiveRun): number {
-  return run.claimed.attemptStartedAt.getTime() + run.compiled.pipeline.timeoutMs;
+  return run.claimed.attemptStartedAt.getTime() + runTimeoutMs(run);
 }
 
 function judge(run: LiveRun, end: StepsEnd, deps: ExecuteDeps): Verdict {

@@ -2,11 +2,12 @@
 import type { Json } from '../base/json.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import type { AbortReason } from '../steps/api.ts';
+import { keepResult, takeOrRun } from './cached-result.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { flushRun } from './flush-run.ts';
 import { isHolding, isOutOfTime, itemProgress, type LiveRun, noteStep, type StepProgress } from './live-run.ts';
-import { type AttemptsEnd, runAttempts } from './run-attempts.ts';
+import type { AttemptsEnd } from './run-attempts.ts';
 import { reportProgress } from './run-progress.ts';
 
 /** Leaves the list of outputs (null for an item that has none) in `progress.output`. */
@@ -42,7 +43,7 @@ export async function fanOut(
       const item = open[next];
       next += 1;
       if (!item) return;
-      const end = await runAttempts(run, step, item, item.progress, deps);
+      const end = await takeOrRun(run, step, item, item.progress, deps);
       if (end.kind === 'interrupted') {
         noteInterrupted(run, step, item.index, item.progress, end.by, deps);
         stop = end;
@@ -61,7 +62,11 @@ export async function fanOut(
         step,
         item.index,
         item.progress,
-        { event: `item.${item.progress.state}`, attempt: item.progress.attempts },
+        {
+          event: `item.${item.progress.state}`,
+          attempt: item.progress.attempts,
+          ...(item.progress.cachedFrom && { data: { cached_from: item.progress.cachedFrom } }),
+        },
         deps.clock,
       );
       if (end.kind !== 'waiting') settled += 1;
@@ -74,6 +79,7 @@ export async function fanOut(
       }
       // An item's outcome is durable before its place is given to the next.
       if (!(await flushRun(run, deps))) stop = { kind: 'interrupted', by: run.abortedBy ?? 'lease_lost' };
+      else if (step.cacheKey && end.kind === 'completed') await keepResult(run, step, item, item.progress, deps);
     }
   };
   await Promise.all(Array.from({ length: Math.min(maxParallel, open.length) }, lane));

@@ -10,6 +10,7 @@ import type { FencedWrite, StepWrite } from '../queue/fenced-write.ts';
 import type { StepRecord } from '../queue/load-runs.ts';
 import { createAbortError } from '../steps/abort-reason.ts';
 import type { AbortReason } from '../steps/api.ts';
+import type { RunTimeouts } from './adaptive-timeouts.ts';
 import type { CompiledPipeline, CompiledStep } from './compiled-pipeline.ts';
 
 /** What one step, or one item of a fan-out, has come to. */
@@ -24,15 +25,21 @@ export interface StepProgress {
   finishedAt: Date | null;
   /** Not before this instant, in milliseconds since the epoch; 0: at once. */
   notBefore: number;
+  /** It was not run: where its output comes from. */
+  cachedFrom?: { run_id: string; step: string; at: string };
 }
 
 export interface LiveRun {
   claimed: ClaimedRun;
   record: RunRecord;
   compiled: CompiledPipeline;
+  /** Decided at the claim; only where the pipeline has timeouts that adapt. */
+  timeouts?: RunTimeouts;
   /** This claim's part of the run's trace. */
   span: RunSpan;
   steps: Map<string, StepProgress>;
+  /** What a fork was given in place of what a step says; undefined where nothing was. */
+  edited?: Map<string, Json>;
   /** Items of fan-outs, by step. */
   items: Map<string, Map<number, StepProgress>>;
   scope: Scope & { steps: Record<string, StepScope> };
@@ -291,6 +298,10 @@ function restoreStep(run: LiveRun, row: StepRecord): void {
     return;
   }
   run.steps.set(row.step, progress);
+  if (row.edited) {
+    run.edited ??= new Map();
+    run.edited.set(row.step, row.edited.output);
+  }
   if (isOpen) return;
   run.scope.steps[row.step] = toStepScope(progress);
   const compiled = run.compiled.byId.get(row.step);

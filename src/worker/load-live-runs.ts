@@ -2,6 +2,7 @@
 import type { Queryable } from '../db/database.ts';
 import type { ClaimedRun } from '../queue/claim-runs.ts';
 import { loadLastSeq, loadSteps, type StepRecord } from '../queue/load-runs.ts';
+import type { AdaptiveTimeouts } from './adaptive-timeouts.ts';
 import { type CompiledPipeline, type CompiledStep, compilePipeline, missingTypes } from './compiled-pipeline.ts';
 import { type Definitions, InvalidDefinition } from './definitions.ts';
 import {
@@ -25,6 +26,7 @@ export async function loadLiveRuns(
     hasWorkspace: HasWorkspace;
     /** Whether a run is left to others where this node lacks a step type of it; else the step fails. */
     leavesToOthers: boolean;
+    timeouts: AdaptiveTimeouts;
   },
 ): Promise<{ runs: LiveRun[]; refused: RefusedRun[] }> {
   const resumed = claimed.filter(hasPast).map((one) => one.runId);
@@ -48,6 +50,7 @@ export async function loadLiveRuns(
     const usable = isInvalid ? undefined : compiled;
     const run = createLiveRun(one, record, usable ?? missingDefinition(one), prior, deps.apiUrl());
     if (isInvalid) failDefinition(run, compiled);
+    if (run.compiled.adapts) run.timeouts = await deps.timeouts.of(run.compiled);
     const isElsewhere = hasPast(one) && !deps.hasWorkspace(one);
     if (isElsewhere && prior.steps.length > 0) reopenLostSteps(run);
     failInterruptedSteps(run, prior.steps);

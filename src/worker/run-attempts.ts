@@ -9,6 +9,7 @@ import { abortReasonOf } from '../steps/abort-reason.ts';
 import type { AbortReason } from '../steps/api.ts';
 import type { Attempt } from '../steps/attempt-services.ts';
 import type { AttemptResult } from '../steps/observed-step.ts';
+import { stepTimeoutMs } from './adaptive-timeouts.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { flushRun } from './flush-run.ts';
@@ -137,7 +138,7 @@ async function attemptOnce(
     env: input.env,
     // Where no spans are made here, the caller's trace is passed on and does not break off.
     traceparent: span.traceparent ?? run.record.traceparent ?? undefined,
-    timeoutMs: definition.timeoutMs,
+    timeoutMs: stepTimeoutMs(run, step),
     signal,
     secrets: input.secrets,
     keepInput: () => keepInput(run, step, item, deps),

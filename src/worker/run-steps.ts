@@ -2,6 +2,7 @@
 import type { StoredError } from '../domain/outcome.ts';
 import { isForPeople, type WaitKind } from '../domain/run.ts';
 import type { AbortReason } from '../steps/api.ts';
+import { keepResult, takeOrRun } from './cached-result.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { countFailed, fanOut, restoredOutputs } from './fan-out.ts';
@@ -15,7 +16,7 @@ import {
   stepProgress,
   toStepScope,
 } from './live-run.ts';
-import { type AttemptsEnd, runAttempts } from './run-attempts.ts';
+import type { AttemptsEnd } from './run-attempts.ts';
 import { reportStepDone, reportStepSkipped } from './run-progress.ts';
 
 type Wait = AttemptsEnd & { kind: 'waiting' };
@@ -165,9 +166,10 @@ async function runStep(run: LiveRun, step: CompiledStep, deps: ExecuteDeps): Pro
   run.running.set(step.definition.id, { step, progress, toldAt: false });
   const end = step.items
     ? await fanOut(run, step, progress, deps)
-    : await runAttempts(run, step, undefined, progress, deps);
+    : await takeOrRun(run, step, undefined, progress, deps);
   run.running.delete(step.definition.id);
   noteEnd(run, step, progress, end, deps);
+  if (step.cacheKey && !step.items && end.kind === 'completed') await keepResult(run, step, undefined, progress, deps);
   return end;
 }
 
@@ -181,13 +183,20 @@ function noteEnd(run: LiveRun, step: CompiledStep, progress: StepProgress, end: 
   const attempt = progress.attempts;
   if (end.kind === 'completed') {
     reportStepDone(run, step, deps.clock);
-    const stored = step.items ? { ...progress, output: undefined } : progress;
+    // It ran again for the sake of its files.
+    const isEdited = run.edited?.has(step.definition.id) ?? false;
+    if (isEdited) progress.output = run.edited?.get(step.definition.id);
+    const stored = step.items && !isEdited ? { ...progress, output: undefined } : progress;
     noteStep(
       run,
       step,
       undefined,
       stored,
-      { event: 'step.completed', attempt, data: { progress: run.progress } },
+      {
+        event: 'step.completed',
+        attempt,
+        data: { progress: run.progress, ...(progress.cachedFrom && { cached_from: progress.cachedFrom }) },
+      },
       deps.clock,
     );
     run.scope.steps[step.definition.id] = toStepScope(progress);

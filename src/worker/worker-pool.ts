@@ -5,6 +5,7 @@ import { startRunSpan } from '../observe/trace.ts';
 import { type ClaimedRun, claimRuns } from '../queue/claim-runs.ts';
 import { returnClaims } from '../queue/return-claims.ts';
 import type { AbortReason } from '../steps/api.ts';
+import type { AdaptiveTimeouts } from './adaptive-timeouts.ts';
 import type { Definitions } from './definitions.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { executeRun } from './execute-run.ts';
@@ -14,10 +15,13 @@ import type { RefusedRun, RefuseRuns } from './refuse-runs.ts';
 
 export interface WorkerPoolOptions extends ExecuteDeps {
   definitions: Definitions;
+  timeouts: AdaptiveTimeouts;
   apiUrl: () => string | undefined;
   hasWorkspace: HasWorkspace;
   /** Routes that this node serves now. */
   routes: () => Promise<readonly string[]>;
+  /** Hears of every batch that is claimed. */
+  onClaimed?: (claimed: readonly ClaimedRun[]) => void;
   /** What becomes of runs that this node lacks a step type of; absent: the step fails. */
   refuse?: RefuseRuns;
   workers: number;
@@ -95,6 +99,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     const sentAt = options.clock.monotonic();
     const claimed = await claimRuns(db, { routes: await options.routes(), weight, limit, node, leaseMs });
     if (claimed.length === 0) return 0;
+    options.onClaimed?.(claimed);
     active[weight] += claimed.length;
     let live: LiveRun[];
     let refused: RefusedRun[];
