@@ -119,13 +119,15 @@ const rescue = statement(
 );
 
 // A second statement, because one statement cannot delete some rows of a table and update others. The dead node was the last
-// to carry the run out: files that any other has of it are stale from now on.
+// to carry the run out: files that any other has of it are stale from now on. A node of the first version told no home, and
+// whoever has files of the run takes them for the last ones, as that version did.
 const release = statement(
   'requeue_rescued_runs',
   `update cronwright.queue q
   set state = 'pending', token = q.token + 1, node = null, lease_until = null,
     claims = case when u.progressed then 0 else q.claims end, pinned_at = null, queue = split_part(q.queue, '@', 1),
-    home = coalesce((select n.home from cronwright.nodes n where n.id = q.node), q.node)
+    home = case when exists (select 1 from cronwright.nodes n where n.id = q.node)
+      then (select n.home from cronwright.nodes n where n.id = q.node) else q.node end
   from unnest($1::uuid[], $2::int8[], $3::bool[]) as u(id, token, progressed)
   where q.run_id = u.id and q.token = u.token and q.state = 'running'
   returning q.run_id`,
