@@ -2,7 +2,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import type { EventBus } from '../observe/events.ts';
-import { workspacePath } from '../worker/attempt-host.ts';
+import { copyWorkspace, workspacePath } from '../worker/attempt-host.ts';
 import type { HasWorkspace } from '../worker/load-live-runs.ts';
 
 export interface RunWorkspaces {
@@ -25,6 +25,17 @@ export function createRunWorkspaces(options: {
   // Most runs have no files, and to ask the file system costs as much as the rest of a run's end.
   const withFiles = new Set<string>();
   const isThere = (runId: string) => existsSync(workspacePath(dataDir, runId));
+  const takeFiles = (from: string, to: string): boolean => {
+    try {
+      copyWorkspace(workspacePath(dataDir, from), workspacePath(dataDir, to));
+    } catch (error) {
+      // Its worker changed them meanwhile, or they are gone: the steps that wrote them run again.
+      events.emit('service.crashed', { service: 'workspaces', error: String(error) });
+      return false;
+    }
+    withFiles.add(to);
+    return true;
+  };
   const ends = [
     // A completed run's files are of no more use; those of others are kept for a retry.
     events.on('run.finished', ({ runId, state }) => {
@@ -48,7 +59,10 @@ export function createRunWorkspaces(options: {
       }
       if (isThere(runId)) withFiles.add(runId);
       const parentId = record?.parentId ?? null;
-      return withFiles.has(runId) || (parentId !== null && isThere(parentId));
+      if (withFiles.has(runId)) return true;
+      if (parentId === null || !isThere(parentId)) return false;
+      // Now, and not when a step asks: what it was forked from may go on, and its end takes the files away.
+      return record?.origin !== 'fork' || takeFiles(parentId, runId);
     },
     stop() {
       for (const end of ends) end();

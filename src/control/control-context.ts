@@ -11,7 +11,14 @@ export interface ControlContext {
   pipelines: PipelineCatalog;
   /** Live runs a tenant may have before new ones are refused. */
   liveRunsPerTenant: number;
+  /** The same where tenants differ. */
+  liveRunsOf?: (tenant: string) => number;
   wake: Wakes;
+  /** What keeps a value from being the output of a step type; none where this node does not have the type. */
+  outputProblems?(
+    stepType: string,
+    value: unknown,
+  ): Promise<readonly { path: readonly PropertyKey[]; message: string }[]>;
 }
 
 /** Hints that make things happen sooner; everything also happens without them, by polling. */

@@ -18,6 +18,8 @@ export interface StepRecord {
   finishedAt: Date | null;
   retryAt: Date | null;
   rateLimitedMs: number;
+  /** What somebody put in place of the step's own output. */
+  edited?: { output: Json } | null;
 }
 
 // One look-up a run: without statistics, `run_id = any(…)` is taken for most of the table and all of it is read. `offset 0`
@@ -27,7 +29,8 @@ const loadSteps_ = statement(
   `select s.*
   from unnest($1::uuid[]) as u(id)
   cross join lateral (
-    select run_id, step, item, state, attempts, retries, output, error, started_at, finished_at, retry_at, rate_limited_ms
+    select run_id, step, item, state, attempts, retries, output, error, started_at, finished_at, retry_at, rate_limited_ms,
+      edited
     from cronwright.step_runs where run_id = u.id
     offset 0
   ) s`,
@@ -55,6 +58,7 @@ export async function loadSteps(db: Queryable, ids: readonly string[]): Promise<
     finished_at: Date | null;
     retry_at: Date | null;
     rate_limited_ms: number;
+    edited: { output: Json } | null;
   }>(loadSteps_, [ids]);
   const byRun = new Map<string, StepRecord[]>();
   for (const row of rows) {
@@ -73,6 +77,7 @@ export async function loadSteps(db: Queryable, ids: readonly string[]): Promise<
       finishedAt: row.finished_at,
       retryAt: row.retry_at,
       rateLimitedMs: row.rate_limited_ms,
+      edited: row.edited,
     });
   }
   return byRun;

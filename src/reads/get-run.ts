@@ -3,8 +3,10 @@ import { z } from 'zod';
 import { type Queryable, statement } from '../db/database.ts';
 import { CronwrightError } from '../domain/errors.ts';
 import { isTerminal } from '../domain/run.ts';
+import { estimateEnd, etaReasons, etaSources, type RunEstimate, reasonForNoEstimate } from '../domain/run-estimate.ts';
 import { isUuid } from './cursor.ts';
-import { type RunRow, runColumns, runView, toRunView } from './run-view.ts';
+import { findPastRemainder } from './past-remainder.ts';
+import { type RunRow, type RunView, runColumns, runView, toRunView } from './run-view.ts';
 import { anyJson, maybeInstant } from './view-fields.ts';
 
 export const runDetail = runView
@@ -23,7 +25,13 @@ export const runDetail = runView
         compensated: z.int(),
       })
       .describe('steps by state'),
-    eta: maybeInstant.describe('when it ends if it goes on as it did; none at 0 %'),
+    eta: maybeInstant.describe('when it probably ends'),
+    eta_from: z
+      .enum(etaSources)
+      .nullable()
+      .describe('history: how long earlier runs still took at this point; linear: elapsed and progress'),
+    eta_reason: z.enum(etaReasons).nullable().describe('why there is no eta'),
+    lineage: z.array(z.uuid()).describe('the runs it goes back to, the first one first, at most 100'),
     children: z.array(z.uuid()).describe('runs made from this one, newest first, at most 100'),
     traceparent: z.string().nullable(),
   })
@@ -43,6 +51,21 @@ const one = statement(
   where r.id = $1 and ($2::text is null or r.tenant = $2)`,
 );
 
+// A run and its parent are of one tenant.
+const lineage = statement(
+  'get_run_lineage',
+  `with recursive line(id, parent_id, depth) as (
+    select id, parent_id, 1::int4 from cronwright.runs where id = $1
+    union all
+    select p.id, p.parent_id, l.depth + 1 from line l join cronwright.runs p on p.id = l.parent_id where l.depth < 100
+  )
+  select id from line order by depth desc`,
+);
+
+async function lineageOf(db: Queryable, parentId: string): Promise<string[]> {
+  return (await db.query<{ id: string }>(lineage, [parentId])).rows.map((row) => row.id);
+}
+
 type DetailRow = RunRow & {
   inputs: Record<string, unknown> | null;
   traceparent: string | null;
@@ -61,7 +84,8 @@ export async function getRun(db: Queryable, tenant: string | null, id: string): 
     ...view,
     inputs,
     steps: countSteps(begun ?? {}, defined ?? 0),
-    eta: linearEta(view.state === 'running' ? run.started_at : null, view.progress, run.read_at),
+    ...(await estimate(db, run, view)),
+    lineage: run.parent_id === null ? [] : await lineageOf(db, run.parent_id),
     children,
     traceparent,
   };
@@ -89,11 +113,12 @@ const state = statement(
   where r.id = $1 and ($2::text is null or r.tenant = $2)`,
 );
 
-/** Now + elapsed · what is left / what is done. */
-export function linearEta(startedAt: Date | null, progress: number, now: Date): Date | null {
-  if (startedAt === null || progress <= 0 || progress > 100) return null;
-  const elapsed = Math.max(0, now.getTime() - startedAt.getTime());
-  return new Date(now.getTime() + (elapsed * (100 - progress)) / progress);
+/** The past is only looked at where it can tell something. */
+async function estimate(db: Queryable, run: RunRow, view: RunView): Promise<RunEstimate> {
+  const { state, progress, started_at: startedAt, wakes_at: wakesAt, wait_kind: waitKind } = view;
+  const estimated = { state, progress, startedAt, wakesAt, waitKind, now: run.read_at };
+  const past = reasonForNoEstimate(estimated) === null ? await findPastRemainder(db, run) : undefined;
+  return estimateEnd(estimated, past);
 }
 
 function countSteps(begun: Partial<Record<keyof RunDetail['steps'], number>>, defined: number): RunDetail['steps'] {

@@ -1,5 +1,5 @@
 // The services behind every step's context on this node: log, progress, artifacts, secrets, connections, workspace.
-import { cpSync, existsSync, mkdirSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { Json } from '../base/json.ts';
@@ -115,6 +115,19 @@ function makeWorkspace(options: AttemptHostOptions, attempt: Attempt, directory:
   const parentId = run?.rebuiltFrom === undefined ? run?.record.parentId : undefined;
   const parent = parentId ? workspacePath(options.host.dataDir, parentId) : undefined;
   mkdirSync(join(options.host.dataDir, 'workspaces'), { recursive: true });
-  if (parent && existsSync(parent)) cpSync(parent, directory, { recursive: true, verbatimSymlinks: true });
+  if (parent && existsSync(parent)) copyWorkspace(parent, directory);
   else mkdirSync(directory, { recursive: true });
+}
+
+/** Whole or not at all: half of the files would be taken for all of them after a crash. */
+export function copyWorkspace(from: string, to: string): void {
+  const partial = `${to}.partial`;
+  rmSync(partial, { recursive: true, force: true });
+  try {
+    cpSync(from, partial, { recursive: true, verbatimSymlinks: true });
+    renameSync(partial, to);
+  } catch (error) {
+    rmSync(partial, { recursive: true, force: true });
+    throw error;
+  }
 }

@@ -4,6 +4,7 @@ import { alertNames } from './alerts.ts';
 /** Those of a run's history; `step.event.` goes on with what a plugin calls it. */
 export const historyEventNames = [
   'run.enqueued',
+  'run.forked',
   'run.claimed',
   'run.waiting',
   'run.retrying',

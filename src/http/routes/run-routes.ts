@@ -1,10 +1,12 @@
 // /runs: which runs there are, what they did and left behind, and ending or repeating them.
 import { z } from 'zod';
 import { cancelRun } from '../../control/cancel-run.ts';
+import { forkRun } from '../../control/fork-run.ts';
 import { retryRun } from '../../control/retry-run.ts';
 import { CronwrightError } from '../../domain/errors.ts';
 import { isMediaType } from '../../domain/media-type.ts';
 import { type Origin, origins, runStates } from '../../domain/run.ts';
+import { diffRuns, runsDiff } from '../../reads/diff-runs.ts';
 import { getRun, runDetail } from '../../reads/get-run.ts';
 import { listRuns, readStates } from '../../reads/list-runs.ts';
 import { artifactContent, artifactView, runArtifacts } from '../../reads/run-artifacts.ts';
@@ -13,6 +15,7 @@ import { eventView, runEvents } from '../../reads/run-events.ts';
 import { logPage, runLogs } from '../../reads/run-logs.ts';
 import { runSteps, stepView } from '../../reads/run-steps.ts';
 import { runView } from '../../reads/run-view.ts';
+import { anyJson } from '../../reads/view-fields.ts';
 import { textResponse } from '../response.ts';
 import { defineRoute, type Route } from '../route.ts';
 import { idParams, instantText, pageFields, pageOf, pageQuery, tags, wholeNumber, yesOrNo } from './fields.ts';
@@ -220,6 +223,60 @@ const retry = defineRoute({
   },
 });
 
+const fork = defineRoute({
+  method: 'POST',
+  path: '/api/v1/runs/{id}/fork',
+  operationId: 'forkRun',
+  summary: 'Make a new run that keeps completed steps of this one, with edited inputs or outputs',
+  tag: tags.runs,
+  params: idParams,
+  body: z.strictObject({
+    from: z.string().max(300).optional().describe('begin here; default: the first step that did not complete'),
+    inputs: z.record(z.string(), anyJson).optional().describe('laid over the inputs of the run'),
+    outputs: z
+      .record(z.string(), anyJson)
+      .optional()
+      .describe('by step: in place of what a kept step said, ≤ 1 MB each'),
+    priority: z.int().min(1).max(10).optional().describe('default: that of the run'),
+    dry_run: z.boolean().optional().describe('default: as the run'),
+    version: z.enum(['same', 'current']).optional().describe('of the pipeline: that of the run, or the one in force'),
+  }),
+  // Several outputs of the greatest size.
+  bodyLimit: 8_388_608,
+  answer: {
+    status: 202,
+    description: 'the new run',
+    schema: startedRun
+      .extend({
+        parent_id: z.uuid(),
+        kept_steps: z.array(z.string()),
+        edited: z.object({ inputs: z.array(z.string()), outputs: z.array(z.string()) }),
+      })
+      .meta({ id: 'ForkedRun' }),
+  },
+  problems: ['not_found', 'conflict', 'limit_reached'],
+  async handle({ starter }, { params, body, caller }) {
+    const { dry_run: dryRun, ...request } = body;
+    const run = await forkRun(starter, params.id, { ...request, dryRun }, caller);
+    return { body: run, headers: { location: `/api/v1/runs/${run.id}` } };
+  },
+});
+
+const diff = defineRoute({
+  method: 'GET',
+  path: '/api/v1/runs/{id}/diff',
+  operationId: 'diffRuns',
+  summary: 'A run beside another one: version, inputs, and what each step came to',
+  tag: tags.runs,
+  params: idParams,
+  query: z.strictObject({ with: z.string().optional().describe('the run before; default: its parent') }),
+  answer: { status: 200, description: 'what is the same and what is not', schema: runsDiff },
+  problems: ['not_found'],
+  async handle({ context }, { params, query, caller }) {
+    return { body: await diffRuns(context.db, caller.tenant, params.id, query.with) };
+  },
+});
+
 function readOrigins(text: string | undefined): Origin[] | undefined {
   return text?.split(',').map((word) => {
     const origin = origins.find((known) => known === word.trim());
@@ -246,4 +303,6 @@ export const runRoutes: readonly Route[] = [
   artifact,
   cancel,
   retry,
+  fork,
+  diff,
 ];
