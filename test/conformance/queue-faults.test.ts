@@ -13,7 +13,13 @@ import { releaseRuns } from '../../src/queue/release-runs.ts';
 import { replaceRuns } from '../../src/queue/replace-runs.ts';
 import { expireForeignLeases, findLapsedLeases, rescueRuns } from '../../src/queue/rescue-runs.ts';
 import { returnClaims } from '../../src/queue/return-claims.ts';
-import { createTestDatabase, databaseVariants, type TestDatabase } from '../support/database.ts';
+import {
+  createTestDatabase,
+  databaseVariants,
+  faultyVariants,
+  optionsOf,
+  type TestDatabase,
+} from '../support/database.ts';
 import { sql, testPipeline, testSchedule } from '../support/http-world.ts';
 
 const node = uuidv7();
@@ -29,14 +35,14 @@ function owed(hour: number): NewRun {
   return newRun({ origin: 'schedule', schedule: { id: schedule, nominalAt, exclusive: true } });
 }
 
-describe.each(databaseVariants)('the queue in trouble on $name', (variant) => {
+describe.each([...databaseVariants, ...faultyVariants])('the queue in trouble on $name', (variant) => {
   let test: TestDatabase;
   let db: Database;
   const claim = (overrides: Partial<Parameters<typeof claimRuns>[1]> = {}) =>
     claimRuns(db, { routes: ['default'], weight: 'light', limit: 10, node, leaseMs: 30_000, ...overrides });
 
   beforeAll(async () => {
-    test = await createTestDatabase(variant.kind, variant.isolation ? { isolation: variant.isolation } : {});
+    test = await createTestDatabase(variant.kind, optionsOf(variant));
     db = test.db;
   });
   afterAll(() => test.close());

@@ -23,7 +23,13 @@ import { findPinnedHomes, unpinOverdueRuns, unpinRunsOf } from '../../src/queue/
 import { nextTimerMs, wakeRuns } from '../../src/queue/wake-runs.ts';
 import { writeCheckpoints } from '../../src/queue/write-checkpoints.ts';
 import { queueStatus } from '../../src/reads/queue-status.ts';
-import { createTestDatabase, databaseVariants, type TestDatabase } from '../support/database.ts';
+import {
+  createTestDatabase,
+  databaseVariants,
+  faultyVariants,
+  optionsOf,
+  type TestDatabase,
+} from '../support/database.ts';
 import { sql, testSchedule } from '../support/http-world.ts';
 import { newRunOf } from '../support/new-run.ts';
 
@@ -85,7 +91,7 @@ function release(run: ClaimedRun, overrides: Partial<RunRelease> = {}): RunRelea
   };
 }
 
-describe.each(databaseVariants)('the queue on $name', (variant) => {
+describe.each([...databaseVariants, ...faultyVariants])('the queue on $name', (variant) => {
   let test: TestDatabase;
   let db: Database;
   const claim = (limit = 10, overrides: Partial<Parameters<typeof claimRuns>[1]> = {}) =>
@@ -97,7 +103,7 @@ describe.each(databaseVariants)('the queue on $name', (variant) => {
   };
 
   beforeAll(async () => {
-    test = await createTestDatabase(variant.kind, variant.isolation ? { isolation: variant.isolation } : {});
+    test = await createTestDatabase(variant.kind, optionsOf(variant));
     db = test.db;
   });
   afterAll(() => test.close());

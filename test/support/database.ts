@@ -13,9 +13,13 @@ import { readMigrations } from '../../src/db/migration-files.ts';
 import { createPglite } from '../../src/db/pglite.ts';
 import { createPostgres } from '../../src/db/postgres.ts';
 import './postgres-server.ts';
+import { seededRandom, seedOfThisRun } from './seeded-random.ts';
+import { randomFaults, startWireProxy, type WireQuery } from './wire-proxy.ts';
 
 export interface TestDatabaseOptions extends DatabaseHooks {
   isolation?: Isolation;
+  /** Seed of the faults between it and its server; absent: none. */
+  faults?: number;
   /** False: without schema. Default true. */
   migrate?: boolean;
   maxConnections?: number;
@@ -33,22 +37,39 @@ export interface TestDatabase {
 
 export interface DatabaseVariant {
   name: string;
-  kind: 'pglite' | 'postgres';
+  kind: DatabaseKind;
   isolation?: Isolation;
+  faults?: number;
 }
+
+type DatabaseKind = 'pglite' | 'postgres' | 'cockroachdb';
+
+/** A server of CockroachDB, where one is at hand: all suites of databases run on it too. */
+export const cockroachUrl = process.env.COCKROACH_URL;
 
 /** What every database suite runs on: `describe.each(databaseVariants)('… on $name', …)`. */
 export const databaseVariants: readonly DatabaseVariant[] = [
   { name: 'PGlite', kind: 'pglite' },
   { name: 'PostgreSQL at read committed', kind: 'postgres', isolation: 'read committed' },
   { name: 'PostgreSQL at serializable', kind: 'postgres', isolation: 'serializable' },
+  ...(cockroachUrl ? [{ name: 'CockroachDB', kind: 'cockroachdb' as const }] : []),
 ];
 
-export function createTestDatabase(
-  kind: 'pglite' | 'postgres',
-  options: TestDatabaseOptions = {},
-): Promise<TestDatabase> {
-  return kind === 'pglite' ? createOnPglite(options) : createOnPostgres(options);
+const seed = seedOfThisRun();
+
+/** PostgreSQL behind a connection that fails now and then; `CHAOS_SEED` has the same faults again. */
+export const faultyVariants: readonly DatabaseVariant[] = [
+  { name: 'a bad line at read committed', isolation: 'read committed' as const },
+  { name: 'a bad line at serializable', isolation: 'serializable' as const },
+].map((variant) => ({ ...variant, kind: 'postgres', faults: seed }));
+
+export function optionsOf({ isolation, faults }: DatabaseVariant): TestDatabaseOptions {
+  return given({ isolation, faults });
+}
+
+export function createTestDatabase(kind: DatabaseKind, options: TestDatabaseOptions = {}): Promise<TestDatabase> {
+  if (kind === 'pglite') return createOnPglite(options);
+  return kind === 'cockroachdb' ? createOnCockroach(options) : createOnPostgres(options);
 }
 
 async function createOnPglite({
@@ -113,19 +134,56 @@ async function pgliteVersion(): Promise<unknown> {
 }
 
 async function createOnPostgres(options: TestDatabaseOptions): Promise<TestDatabase> {
-  const { migrate: migrated = true, ...rest } = options;
+  const { migrate: migrated = true, faults, ...rest } = options;
   const server = postgresServer();
   const name = `${server.prefix}${randomBytes(6).toString('hex')}`;
   const template = migrated ? await postgresTemplate() : 'template1';
   await onServer(`create database "${name}" template "${template}"`);
   const url = urlOf(name);
-  const db = createPostgres({ url, reentryGuard: true, ...rest });
+  if (faults !== undefined) console.info(`faults on the way to ${name}: CHAOS_SEED=${faults}`);
+  const proxy = faults === undefined ? undefined : await startWireProxy(url, { fault: unseenFaults(faults) });
+  const db = createPostgres({ url: proxy?.url ?? url, reentryGuard: true, ...rest });
   return {
     db,
     url,
     close: async () => {
       await db.close();
+      await proxy?.close();
       await onServer(`drop database if exists "${name}" with (force)`);
+    },
+  };
+}
+
+/** What a second time answers as the first did. */
+const repeatAlike = new Set(['write_checkpoints', 'make_slots', 'retire_slots', 'upsert_schedules', 'register_node']);
+
+/** Faults that a caller need not know of: all conflicts, and lost connections where the driver may send again. */
+function unseenFaults(seed: number) {
+  const draw = randomFaults(seededRandom(seed), { conflict: 0.05, cutBefore: 0.02, cutAfter: 0.02 });
+  const isTold = ({ name, within }: WireQuery) => name === 'claim_runs' || within.includes('rescue_runs');
+  return (query: WireQuery) => {
+    const fault = draw(query);
+    if (fault === 'cut_before' && isTold(query)) return undefined;
+    return fault === 'cut_after' && !repeatAlike.has(query.name) ? undefined : fault;
+  };
+}
+
+/** The databases of CockroachDB are migrated each by itself: it has no templates. */
+async function createOnCockroach(options: TestDatabaseOptions): Promise<TestDatabase> {
+  if (!cockroachUrl) throw new Error('this test needs CockroachDB, expected its URL in COCKROACH_URL');
+  const { migrate: migrated = true, faults: _, ...rest } = options;
+  const name = `cronwright_test_${randomBytes(6).toString('hex')}`;
+  await onServer(`create database "${name}"`, cockroachUrl);
+  const url = new URL(cockroachUrl);
+  url.pathname = `/${name}`;
+  const db = createPostgres({ url: url.href, reentryGuard: true, ...rest });
+  if (migrated) await migrate(db);
+  return {
+    db,
+    url: url.href,
+    close: async () => {
+      await db.close();
+      await onServer(`drop database if exists "${name}" cascade`, cockroachUrl);
     },
   };
 }
@@ -162,8 +220,8 @@ function urlOf(database: string): string {
   return url.href;
 }
 
-async function onServer(sql: string): Promise<void> {
-  const client = new pg.Client({ connectionString: postgresServer().url });
+async function onServer(sql: string, url = postgresServer().url): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
     await client.query(sql);
