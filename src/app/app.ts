@@ -50,6 +50,7 @@ export function createApp(options: AppOptions): App {
   let engine: Engine | undefined;
   let reloadNow: () => Promise<void> = () => Promise.resolve();
   let reloading: Promise<void> = Promise.resolve();
+  let limits = settings.sharedLimits;
   let stopping: Promise<void> | undefined;
   const events = createEventBus((name, error) => log.error({ err: error, event: name }, 'event listener failed'));
 
@@ -119,7 +120,10 @@ export function createApp(options: AppOptions): App {
         control: running.control,
         pipelines: running.catalog,
         artifactFiles: running.artifactFiles,
-        effectiveConfig: () => ({ settings: describeSettings(settings), config_hash: running.catalog.hash }),
+        effectiveConfig: () => ({
+          settings: describeSettings({ ...settings, sharedLimits: limits }),
+          config_hash: running.catalog.hash,
+        }),
         readiness: () => readiness.check(),
         renderMetrics: () => metrics.render(),
         nextOccurrences,
@@ -149,6 +153,11 @@ export function createApp(options: AppOptions): App {
     reloading = reloading.then(async () => {
       try {
         const fresh = await loadSettings({ configDir: settings.configDir, env });
+        if (JSON.stringify(fresh.sharedLimits) !== JSON.stringify(limits)) {
+          await running.applyLimits(fresh.sharedLimits);
+          limits = fresh.sharedLimits;
+          log.info({ ...limits }, 'limits of tenants and queues changed');
+        }
         if (needsRestart(settings, fresh))
           log.warn({}, 'cronwright.yaml changed: restart to put its settings in force');
         const pipelines = await loadCheckedPipelines({ ...settings, calendars: fresh.calendars }, registry);
@@ -188,6 +197,8 @@ const embeddedNotice =
   'embedded database: one process; survives a crash of the process, not a power loss; set DATABASE_URL for PostgreSQL';
 
 function needsRestart(before: Settings, after: Settings): boolean {
-  const shown = (settings: Settings) => JSON.stringify([describeSettings(settings), settings.onFailure]);
-  return shown(before) !== shown(after);
+  // What a reload puts in force is looked at apart.
+  const shown = ({ onFailure, ...settings }: Settings) =>
+    JSON.stringify([describeSettings({ ...settings, onFailure, sharedLimits: before.sharedLimits }), onFailure]);
+  return shown({ ...before, sources: {} }) !== shown({ ...after, sources: {} });
 }

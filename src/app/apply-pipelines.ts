@@ -50,10 +50,14 @@ export async function recordPipelines(
   );
 }
 
-/** Limits and schedules in the database become those of the pipelines. */
-export async function registerPipelines(db: Database, pipelines: readonly Pipeline[]): Promise<AppliedSchedules> {
+/** Limits and schedules in the database become those of the pipelines; `shared`: limits beyond those of pipelines. */
+export async function registerPipelines(
+  db: Database,
+  pipelines: readonly Pipeline[],
+  shared: readonly Limit[],
+): Promise<AppliedSchedules> {
   const { rows } = await db.query<{ now_ms: number }>(databaseNow);
-  await setLimits(db, limitsOf(pipelines));
+  await setLimits(db, [...limitsOf(pipelines), ...shared]);
   const schedules = pipelines.flatMap((one) => one.schedules);
   return applySchedules(db, schedules, rows[0]?.now_ms ?? 0);
 }
@@ -61,10 +65,10 @@ export async function registerPipelines(db: Database, pipelines: readonly Pipeli
 /** For a run without a daemon: definitions and limits only, nothing is put in force for others. */
 export async function storeDefinitions(
   loaded: Loaded,
-  deps: { db: Database; inForce: PipelinesInForce },
+  deps: { db: Database; inForce: PipelinesInForce; slotsFor: (pipelines: readonly Pipeline[]) => readonly Limit[] },
 ): Promise<void> {
   await storePipelines(deps.db, loaded.pipelines);
-  await setLimits(deps.db, limitsOf(loaded.pipelines));
+  await setLimits(deps.db, [...limitsOf(loaded.pipelines), ...deps.slotsFor(loaded.pipelines)]);
   deps.inForce.replace(loaded.pipelines, loaded.hash);
 }
 

@@ -229,6 +229,7 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
       db,
       artifactFiles,
       clock,
+      events,
       logs,
       secrets,
       host,
@@ -415,6 +416,7 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
       clock,
       events,
       pipelines: inForce,
+      liveRunsPerTenant: settings.limits.liveRunsPerTenant,
       liveRunsOf: terms.liveRunsOf,
       async outputProblems(stepType, value) {
         const type = registry.get(stepType);

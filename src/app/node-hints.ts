@@ -20,6 +20,8 @@ export interface NodeHints {
   tell(kind: HintKind, node?: string): void;
   /** Whether what others tell arrives here now. */
   isListening(): boolean;
+  /** Whether there may be other nodes. */
+  hasPeers(): boolean;
   /** How many other nodes live, by the database. Where there is none nothing is sent. */
   setPeers(count: number): void;
   start(): void;
@@ -67,6 +69,7 @@ export function createNodeHints(options: NodeHintsOptions): NodeHints {
       if (line && peers > 0) sender.tell(kind, to);
     },
     isListening: () => isUp,
+    hasPeers: () => peers > 0,
     setPeers(count) {
       peers = count;
     },

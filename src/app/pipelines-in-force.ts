@@ -1,4 +1,5 @@
 // The pipelines in force on this node: replaced whole at each apply, read by everyone.
+import type { RunTerms } from '../domain/new-run.ts';
 import type { Pipeline } from '../domain/pipeline.ts';
 import type { PipelineCatalog } from '../domain/pipeline-catalog.ts';
 import { routeOf } from '../domain/route.ts';
@@ -11,25 +12,29 @@ export interface PipelinesInForce extends PipelineCatalog {
   routes(): readonly string[];
 }
 
-export function createPipelinesInForce(registry: Registry): PipelinesInForce {
+export function createPipelinesInForce(registry: Registry, shared: Omit<RunTerms, 'weight'>): PipelinesInForce {
   let byKey = new Map<string, Pipeline>();
   let sorted: readonly Pipeline[] = [];
   let routes: readonly string[] = ['default'];
   let hash = '';
-  const weights = new WeakMap<Pipeline, 'light' | 'heavy'>();
+  const terms = new WeakMap<Pipeline, RunTerms>();
+
+  function termsOf(pipeline: Pipeline): RunTerms {
+    const known = terms.get(pipeline);
+    if (known) return known;
+    const made = { ...shared, weight: weightOfPipeline(pipeline, registry) };
+    terms.set(pipeline, made);
+    return made;
+  }
+
   return {
     get hash() {
       return hash;
     },
     get: (tenant, id) => byKey.get(`${tenant}/${id}`),
     list: (tenant) => (tenant === undefined ? sorted : sorted.filter((one) => one.tenant === tenant)),
-    weightOf(pipeline) {
-      const known = weights.get(pipeline);
-      if (known) return known;
-      const weight = weightOfPipeline(pipeline, registry);
-      weights.set(pipeline, weight);
-      return weight;
-    },
+    termsOf,
+    weightOf: (pipeline) => termsOf(pipeline).weight,
     routes: () => routes,
     replace(pipelines, newHash) {
       byKey = new Map(pipelines.map((one) => [`${one.tenant}/${one.id}`, one]));

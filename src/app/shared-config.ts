@@ -1,6 +1,8 @@
 // The configuration that all nodes share: the last apply is in force everywhere, whichever node's files it came from.
 import type { Database } from '../db/database.ts';
+import type { Pipeline } from '../domain/pipeline.ts';
 import type { EventBus } from '../observe/events.ts';
+import type { Limit } from '../queue/set-limits.ts';
 import { loadInForce, newestApply } from '../store/config-applies.ts';
 import { type Loaded, recordPipelines, registerPipelines } from './apply-pipelines.ts';
 import type { PipelinesInForce } from './pipelines-in-force.ts';
@@ -9,6 +11,8 @@ export interface SharedConfigOptions {
   db: Database;
   inForce: PipelinesInForce;
   events: EventBus;
+  /** Slots beyond those of pipelines, for the tenants and queues of these. */
+  slotsFor: (pipelines: readonly Pipeline[]) => readonly Limit[];
   node: { id: string; name: string };
   /** Recorded: from now on it is in force on all nodes. */
   onRecorded: () => void;
@@ -28,7 +32,7 @@ export interface SharedConfig {
 }
 
 export function createSharedConfig(options: SharedConfigOptions): SharedConfig {
-  const { db, inForce, events, node } = options;
+  const { db, inForce, events, node, slotsFor } = options;
   let ownHash = '';
   /** Number of the apply that is in force here; 0: none yet. */
   let knownSeq = 0;
@@ -41,7 +45,7 @@ export function createSharedConfig(options: SharedConfigOptions): SharedConfig {
     inForce.replace(pipelines, hash);
     knownSeq = seq;
     options.onRecorded();
-    const { total, changed, removed } = await registerPipelines(db, pipelines);
+    const { total, changed, removed } = await registerPipelines(db, pipelines, slotsFor(pipelines));
     events.emit('config.applied', {
       hash,
       pipelines: pipelines.length,
@@ -50,7 +54,7 @@ export function createSharedConfig(options: SharedConfigOptions): SharedConfig {
       ...(before === undefined || before.hash === hash ? {} : { replaces: before.hash, replacesNode: before.nodeName }),
     });
     // Whoever applied after this one may have written its schedules before these were written.
-    while (await adopt()) await registerPipelines(db, inForce.list());
+    while (await adopt()) await registerPipelines(db, inForce.list(), slotsFor(inForce.list()));
     options.onSchedules();
   }
 

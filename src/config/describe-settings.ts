@@ -38,6 +38,8 @@ export function describeSettings(settings: Settings): DescribedSetting[] {
     'tracing.sample': settings.tracing.sample,
     'limits.live_runs_per_tenant': limits.liveRunsPerTenant,
     'limits.logs_per_run': limits.logBytesPerRun,
+    tenants: settings.sharedLimits.tenants,
+    queue_limits: settings.sharedLimits.queues,
     'retention.history': milliseconds(retention.historyMs),
     'retention.keep_last': retention.keepLast,
     'retention.logs': milliseconds(retention.logsMs),

@@ -3,6 +3,7 @@ import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { CronwrightError, type Problem } from '../domain/errors.ts';
 import type { ScheduleCalendar } from '../domain/schedule.ts';
+import type { SharedLimits } from '../domain/shared-limits.ts';
 import { buildCalendar } from './build-pipeline.ts';
 import { settingsJsonSchema } from './json-schema.ts';
 import { formatKeyPath } from './key-path.ts';
@@ -62,6 +63,8 @@ export interface Settings {
   onFailure: readonly { uses: string; with: Readonly<Record<string, unknown>> }[];
   tracing: TracingSettings;
   limits: { liveRunsPerTenant: number; logBytesPerRun: number };
+  /** Of tenants and queues. */
+  sharedLimits: SharedLimits;
   retention: { historyMs: number; keepLast: number; logsMs: number; occurrencesMs: number };
   timing: {
     leaseMs: number;
@@ -206,6 +209,9 @@ function describeProblems(
   });
 }
 
+/** What waits is looked at a few times within it. */
+const shortestAgingMs = 1_000;
+
 function timingProblems(shape: SettingsShape, document: YamlDocument | undefined): Problem[] {
   const problems: Problem[] = [];
   const { lease, heartbeat } = shape.timing;
@@ -213,6 +219,17 @@ function timingProblems(shape: SettingsShape, document: YamlDocument | undefined
     if (shape.timing[name] > 0) continue;
     const place = document?.placeOf(['timing', name]);
     problems.push({ ...place, path: `timing.${name}`, message: 'the duration is zero', expected: 'more than zero' });
+  }
+  for (const [name, { aging }] of Object.entries(shape.queue_limits)) {
+    if (aging === undefined || aging >= shortestAgingMs) continue;
+    const path = ['queue_limits', name, 'aging'];
+    problems.push({
+      ...document?.placeOf(path),
+      path: formatKeyPath(path),
+      message: 'the duration is too short',
+      got: `${aging} ms`,
+      expected: `at least ${shortestAgingMs} ms`,
+    });
   }
   if (heartbeat * 3 > lease) {
     const place = document?.placeOf(['timing', 'heartbeat']);
@@ -273,6 +290,7 @@ function buildSettings(
       liveRunsPerTenant: limits.live_runs_per_tenant,
       logBytesPerRun: limits.logs_per_run,
     },
+    sharedLimits: buildSharedLimits(shape),
     retention: {
       historyMs: retention.history,
       keepLast: retention.keep_last,
@@ -290,6 +308,22 @@ function buildSettings(
     },
     log: { level: shape.log.level },
     sources,
+  };
+}
+
+function buildSharedLimits({ tenants, queue_limits: queues }: SettingsShape): SharedLimits {
+  const byName = <From, To>(record: Readonly<Record<string, From>>, build: (one: From) => To) =>
+    Object.fromEntries(Object.entries(record).map(([name, one]) => [name, build(one)]));
+  return {
+    tenants: byName(tenants, ({ concurrency, weight, live_runs: liveRuns }) => ({
+      weight,
+      ...(concurrency === undefined ? {} : { concurrency }),
+      ...(liveRuns === undefined ? {} : { liveRuns }),
+    })),
+    queues: byName(queues, ({ concurrency, aging: agingMs }) => ({
+      ...(concurrency === undefined ? {} : { concurrency }),
+      ...(agingMs === undefined ? {} : { agingMs }),
+    })),
   };
 }
 

@@ -50,6 +50,36 @@ const notification = z
   })
   .describe('A notification.');
 
+/** An id, or `*` for all that are not named. */
+const idOrAny = z
+  .string()
+  .max(64)
+  .regex(/^(\*|[a-z][a-z0-9_-]*)$/, says('not an id', '* or a small letter, then small letters, digits, _ and -'));
+
+const slotCount = z.int().min(1).max(10_000);
+
+const tenantLimits = z
+  .strictObject({
+    concurrency: slotCount.optional().describe('Runs of the tenant at once, on all nodes together.'),
+    weight: z
+      .int()
+      .min(1)
+      .max(100)
+      .prefault(defaults['tenants.weight'].value)
+      .describe('Its share of a queue beside other tenants that wait there, too.'),
+    live_runs: z.int().min(1).optional().describe('Instead of limits.live_runs_per_tenant.'),
+  })
+  .describe('What one tenant may take (docs/LIMITS.md).');
+
+const queueLimits = z
+  .strictObject({
+    concurrency: slotCount.optional().describe('Runs of the queue at once, of all tenants and nodes together.'),
+    aging: duration
+      .optional()
+      .describe('A run that has waited for so long goes up by one priority, and again after as long. Default: never.'),
+  })
+  .describe('What one queue may take (docs/LIMITS.md).');
+
 export const settingsSchema = z
   .strictObject({
     host: text.min(1).prefault(defaults.host.value).describe('Address to listen on.'),
@@ -138,6 +168,14 @@ export const settingsSchema = z
       })
       .prefault({})
       .describe('Bounds on what tenants and runs may take.'),
+    tenants: z
+      .record(idOrAny, tenantLimits)
+      .prefault({})
+      .describe('By tenant; `*` for those that are not named. Changes hold after a reload.'),
+    queue_limits: z
+      .record(idOrAny, queueLimits)
+      .prefault({})
+      .describe('By queue; `*` for those that are not named. Changes hold after a reload.'),
     retention: z
       .strictObject({
         history: duration.prefault(defaults['retention.history'].value).describe('Runs and their history.'),

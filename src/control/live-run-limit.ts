@@ -6,6 +6,8 @@ import { CronwrightError } from '../domain/errors.ts';
 export interface LiveRunLimit {
   /** Makes room for `runs` more. Throws `limit_reached` where the queue is full; nothing is dropped. */
   reserve(tenant: string, runs: number): Promise<void>;
+  /** Why there is no room for `runs` more; undefined where there is, and then it is taken. */
+  refusal(tenant: string, runs: number): Promise<string | undefined>;
 }
 
 /** A count is believed for this long; what this node adds meanwhile is counted on top. */
@@ -22,8 +24,12 @@ interface Estimate {
   live: number;
 }
 
-export function createLiveRunLimit(options: { db: Database; clock: Clock; limit: number }): LiveRunLimit {
-  const { db, clock, limit } = options;
+export function createLiveRunLimit(options: {
+  db: Database;
+  clock: Clock;
+  limitOf: (tenant: string) => number;
+}): LiveRunLimit {
+  const { db, clock, limitOf } = options;
   const estimates = new Map<string, Promise<Estimate>>();
   const countedAt = new Map<string, number>();
 
@@ -32,7 +38,7 @@ export function createLiveRunLimit(options: { db: Database; clock: Clock; limit:
     const now = clock.monotonic();
     if (known && now - (countedAt.get(tenant) ?? 0) < believedForMs) return known;
     const counting = db
-      .query<{ n: number }>(count, [tenant, limit + 1])
+      .query<{ n: number }>(count, [tenant, limitOf(tenant) + 1])
       .then(({ rows }) => ({ countedAt: now, live: rows[0]?.n ?? 0 }));
     estimates.set(tenant, counting);
     countedAt.set(tenant, now);
@@ -40,19 +46,30 @@ export function createLiveRunLimit(options: { db: Database; clock: Clock; limit:
     return counting;
   }
 
+  /** How many there are, where as many more would be too many. */
+  async function overfull(tenant: string, runs: number): Promise<number | undefined> {
+    const estimate = await estimateOf(tenant);
+    if (estimate.live + runs > limitOf(tenant)) return estimate.live;
+    estimate.live += runs;
+    return undefined;
+  }
+
   return {
     async reserve(tenant, runs) {
-      const estimate = await estimateOf(tenant);
-      if (estimate.live + runs > limit) throw queueFull(tenant, estimate.live, runs, limit);
-      estimate.live += runs;
+      const live = await overfull(tenant, runs);
+      if (live === undefined) return;
+      const limit = limitOf(tenant);
+      throw new CronwrightError('limit_reached', queueFull(tenant, live, runs, limit), {
+        details: { live, limit, retry_after_seconds: 5 },
+      });
+    },
+    async refusal(tenant, runs) {
+      const live = await overfull(tenant, runs);
+      return live === undefined ? undefined : queueFull(tenant, live, runs, limitOf(tenant));
     },
   };
 }
 
-function queueFull(tenant: string, live: number, runs: number, limit: number): CronwrightError {
-  return new CronwrightError(
-    'limit_reached',
-    `the queue of tenant "${tenant}" is full: ${live} live runs and ${runs} more would pass its limit of ${limit}`,
-    { details: { live, limit, retry_after_seconds: 5 } },
-  );
+function queueFull(tenant: string, live: number, runs: number, limit: number): string {
+  return `the queue of tenant "${tenant}" is full: ${live} live runs and ${runs} more would pass its limit of ${limit}`;
 }

@@ -47,7 +47,11 @@ export interface RunStarter {
 
 export function createRunStarter(context: ControlContext): RunStarter {
   const { db, clock } = context;
-  const room = createLiveRunLimit({ db, clock, limit: context.liveRunsPerTenant });
+  const room = createLiveRunLimit({
+    db,
+    clock,
+    limitOf: (tenant) => context.liveRunsOf?.(tenant) ?? context.liveRunsPerTenant,
+  });
   const batcher = createEnqueueBatcher(async (runs) => {
     await enqueueRuns(db, runs);
     // The callers' answer needs the runs to be durable, not admitted.
@@ -86,7 +90,7 @@ export function requirePipeline(context: ControlContext, tenant: string, id: str
 }
 
 export function newRunOf(context: ControlContext, pipeline: Pipeline, request: RunRequest, caller: Caller): NewRun {
-  return createNewRun(pipeline, context.pipelines.weightOf(pipeline), {
+  return createNewRun(pipeline, context.pipelines.termsOf(pipeline), {
     origin: caller.origin,
     inputs: request.inputs,
     priority: request.priority,

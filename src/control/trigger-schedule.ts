@@ -76,7 +76,7 @@ function newRun(
 ): NewRun {
   const pipeline = requirePipeline(context, caller.tenant, schedule.pipeline);
   const { definition } = schedule;
-  return createNewRun(pipeline, context.pipelines.weightOf(pipeline), {
+  return createNewRun(pipeline, context.pipelines.termsOf(pipeline), {
     origin: caller.origin,
     inputs: { ...definition.inputs, ...inputs },
     priority: definition.priority,

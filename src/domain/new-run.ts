@@ -31,12 +31,32 @@ export interface NewRun {
   runAt: Date | null;
   /** Keys of the slots it needs before it may start. */
   limits: readonly string[];
+  /** Gives it its place between the tenants when it is enqueued; absent: by age alone. */
+  order?: FairOrder | undefined;
+  /** Its place among runs of its queue and priority, once it has one: smaller is sooner. */
+  fair?: number;
+}
+
+/** Hands out places between the tenants of a queue. */
+export interface FairOrder {
+  /** Called once for each run that is enqueued. */
+  tagOf(run: Pick<NewRun, 'tenant' | 'queue' | 'priority' | 'runAt'>): number;
+}
+
+/** What the settings say of the runs of a tenant in a queue. */
+export interface RunTerms {
+  weight: 'light' | 'heavy';
+  /** Slots of its tenant and its queue. */
+  limitsOf(tenant: string, queue: string): readonly string[];
+  order: FairOrder;
 }
 
 export interface NewRunOptions {
   origin: Origin;
   inputs?: Readonly<Record<string, unknown>> | undefined;
   priority?: number | undefined;
+  /** Default: the pipeline's. */
+  queue?: string | undefined;
   schedule?: { id: string; nominalAt: Date | null; nominalCount?: number; late?: boolean; exclusive: boolean };
   runAt?: Date | undefined;
   dryRun?: boolean | undefined;
@@ -46,13 +66,18 @@ export interface NewRunOptions {
 }
 
 /** Builds the record; inputs are completed with defaults and checked. Throws `invalid_input` naming every wrong input. */
-export function createNewRun(pipeline: Pipeline, weight: 'light' | 'heavy', options: NewRunOptions): NewRun {
+export function createNewRun(pipeline: Pipeline, terms: RunTerms | 'light' | 'heavy', options: NewRunOptions): NewRun {
   const priority = options.priority ?? pipeline.priority;
   if (!Number.isInteger(priority) || priority < 1 || priority > 10) {
     throw new CronwrightError('invalid_input', `priority ${priority} is not a whole number from 1 (highest) to 10`, {
       problems: [{ path: 'priority', message: 'out of range', got: String(priority), expected: '1…10' }],
     });
   }
+  const queue = options.queue ?? pipeline.queue;
+  const { weight, shared, order } =
+    typeof terms === 'string'
+      ? { weight: terms, shared: [], order: undefined }
+      : { weight: terms.weight, shared: terms.limitsOf(pipeline.tenant, queue), order: terms.order };
   return {
     id: uuidv7(),
     tenant: pipeline.tenant,
@@ -64,7 +89,7 @@ export function createNewRun(pipeline: Pipeline, weight: 'light' | 'heavy', opti
     late: options.schedule?.late ?? false,
     origin: options.origin,
     priority,
-    queue: pipeline.queue,
+    queue,
     ...(pipeline.runsOn ? { runsOn: pipeline.runsOn } : {}),
     weight,
     inputs: completeInputs(pipeline.inputs, options.inputs ?? {}),
@@ -73,7 +98,8 @@ export function createNewRun(pipeline: Pipeline, weight: 'light' | 'heavy', opti
     parentId: options.parentId ?? null,
     traceparent: options.traceparent ?? null,
     runAt: options.runAt ?? null,
-    limits: limitKeys(pipeline, options.schedule?.exclusive ? options.schedule.id : undefined),
+    limits: [...limitKeys(pipeline, options.schedule?.exclusive ? options.schedule.id : undefined), ...shared],
+    ...(order === undefined ? {} : { order }),
   };
 }
 
@@ -91,6 +117,19 @@ export function scheduleSlotKey(schedule: string): string {
 
 export function concurrencySlotKey(pipeline: string, group: string | undefined): string {
   return group === undefined ? `pipeline:${pipeline}` : `group:${group}`;
+}
+
+export function tenantSlotKey(tenant: string): string {
+  return `tenant:${tenant}`;
+}
+
+export function queueSlotKey(queue: string): string {
+  return `queue:${queue}`;
+}
+
+/** Whose row a slot is: those of a queue belong to all tenants together. */
+export function slotOwner(tenant: string, key: string): string {
+  return key.startsWith('queue:') ? '*' : tenant;
 }
 
 /** Inputs with defaults filled in; null where there is nothing to store. */

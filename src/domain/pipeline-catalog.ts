@@ -1,4 +1,5 @@
 // The pipelines that are in force now, as everyone on this node sees them.
+import type { RunTerms } from './new-run.ts';
 import type { Pipeline } from './pipeline.ts';
 
 export interface PipelineCatalog {
@@ -7,6 +8,8 @@ export interface PipelineCatalog {
   list(tenant?: string): readonly Pipeline[];
   /** Light where all its steps are. */
   weightOf(pipeline: Pipeline): 'light' | 'heavy';
+  /** What a new run of it is enqueued with. */
+  termsOf(pipeline: Pipeline): RunTerms;
   /** Hash of the applied configuration. */
   readonly hash: string;
 }

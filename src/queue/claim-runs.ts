@@ -20,6 +20,11 @@ export interface RunRecord {
   late: boolean;
 }
 
+/** What was done is to be undone, down to a step that is kept (null: all of it). */
+export interface RollbackRequest {
+  to: string | null;
+}
+
 export interface ClaimedRun {
   runId: string;
   tenant: string;
@@ -28,6 +33,8 @@ export interface ClaimedRun {
   schedule: string | null;
   queue: string;
   priority: number;
+  /** Its place between the tenants. */
+  fair: number;
   /** Fences every write of this claim. */
   token: number;
   /** Claims in a row without durable progress, this one included. */
@@ -43,7 +50,9 @@ export interface ClaimedRun {
   /** The data directory of the node that carried it out last; null: nobody has. */
   home: string | null;
   /** What a person asked for while nobody held the run. */
-  request: { kind: 'pause' | 'cancel'; by: string | null; reason: string | null } | null;
+  request: { kind: 'pause' | 'cancel'; by: string | null; reason: string | null; rollback?: RollbackRequest } | null;
+  /** All that is left of it is its rollback. */
+  rollback: RollbackRequest | null;
   /** Undefined where it is gone. */
   record: RunRecord | undefined;
 }
@@ -76,7 +85,8 @@ const claim = statement(
       attempt_started_at = coalesce(attempt_started_at, $6::timestamptz, now()), signalled = null
     where run_id = any(array(select run_id from c)) and state = 'pending'
     returning run_id, tenant, pipeline, pipeline_version, schedule, queue, priority, fair, token, claims, attempt,
-      attempt_started_at, started_at, enqueued_at, limits, home, request, request_by, request_reason
+      attempt_started_at, started_at, enqueued_at, limits, home, request, request_by, request_reason, request_rollback,
+      request_to, rolls_back, rollback_to
   )
   select t.*, coalesce($6::timestamptz, now()) as claimed_at, r.origin, r.inputs, r.nominal_at, r.dry_run, r.actor,
     r.parent_id, r.traceparent, r.created_at, r.run_at, r.late
@@ -109,6 +119,10 @@ interface ClaimRow {
   request: 'pause' | 'cancel' | null;
   request_by: string | null;
   request_reason: string | null;
+  request_rollback: boolean | null;
+  request_to: string | null;
+  rolls_back: boolean | null;
+  rollback_to: string | null;
   /** Null where the record is gone, and with it all that follow. */
   origin: Origin | null;
   inputs: Record<string, unknown> | null;
@@ -152,6 +166,7 @@ export async function claimRuns(
     schedule: row.schedule,
     queue: queueOfRoute(row.queue),
     priority: row.priority,
+    fair: row.fair,
     token: row.token,
     claims: row.claims,
     attempt: row.attempt,
@@ -161,9 +176,15 @@ export async function claimRuns(
     claimedAt: row.claimed_at,
     limits: row.limits,
     home: row.home,
-    request: row.request === null ? null : { kind: row.request, by: row.request_by, reason: row.request_reason },
+    request: row.request === null ? null : toRequest(row, row.request),
+    rollback: row.rolls_back ? { to: row.rollback_to } : null,
     record: toRecord(row),
   }));
+}
+
+function toRequest(row: ClaimRow, kind: 'pause' | 'cancel'): ClaimedRun['request'] {
+  const request = { kind, by: row.request_by, reason: row.request_reason };
+  return kind === 'cancel' && row.request_rollback ? { ...request, rollback: { to: row.request_to } } : request;
 }
 
 function toRecord(row: ClaimRow): RunRecord | undefined {

@@ -1,7 +1,7 @@
 // Commits what the scheduler decided: moves cursors, makes runs and keeps what did not become a run, all or nothing per schedule.
 import { type Queryable, statement } from '../db/database.ts';
 import type { NewRun } from '../domain/new-run.ts';
-import { queueInsert, runInsert, runParams } from './run-columns.ts';
+import { fairParam, queueInsert, runInsert, runParams } from './run-columns.ts';
 
 export interface CursorMove {
   tenant: string;
@@ -74,7 +74,7 @@ const commit = statement(
     on conflict (tenant, key, n) do update set run_id = excluded.run_id where slots.run_id is null
     returning run_id
   ), q as (
-    ${queueInsert.replace("split_part(u.limits, e'\\n', 1)", "case when u.id in (select run_id from taken) then null else split_part(u.limits, e'\\n', 1) end")}
+    ${queueInsert(38).replace("split_part(u.limits, e'\\n', 1)", "case when u.id in (select run_id from taken) then null else split_part(u.limits, e'\\n', 1) end")}
     where (u.id in (select id from r)) is true
     returning run_id
   ), o as (
@@ -117,6 +117,7 @@ export async function commitDue(
     ranges.map((range) => range.lastAt),
     ranges.map((range) => range.count),
     ranges.map((range) => range.reason),
+    fairParam(due.runs),
   ]);
   const moved = new Set<string>();
   const enqueued = new Set<string>();

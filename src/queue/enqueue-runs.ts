@@ -1,7 +1,7 @@
 // Enqueue: makes runs durable and live in one statement, as many as the caller has.
 import { type Queryable, statement } from '../db/database.ts';
 import type { NewRun } from '../domain/new-run.ts';
-import { queueInsert, runInsert, runParams } from './run-columns.ts';
+import { fairParam, queueInsert, runInsert, runParams } from './run-columns.ts';
 
 // A run is inserted into queue only together with its row in runs: repeating the statement after a lost answer can
 // neither double a run nor bring a finished one back.
@@ -12,7 +12,7 @@ const enqueue = statement(
     on conflict do nothing
     returning id
   )
-  ${queueInsert}
+  ${queueInsert(21)}
   where u.id in (select id from r)
   returning run_id`,
   { idempotent: true },
@@ -21,6 +21,6 @@ const enqueue = statement(
 /** Enqueues; returns the ids that were new. Runs with limits start blocked: call `admitRuns` for their keys afterwards. */
 export async function enqueueRuns(db: Queryable, runs: readonly NewRun[], now: Date | null = null): Promise<string[]> {
   if (runs.length === 0) return [];
-  const { rows } = await db.query<{ run_id: string }>(enqueue, runParams(runs, now));
+  const { rows } = await db.query<{ run_id: string }>(enqueue, [...runParams(runs, now), fairParam(runs)]);
   return rows.map((row) => row.run_id);
 }

@@ -43,10 +43,13 @@ function addDecisions(batch: DueBatch, row: DueScheduleRow, nowMs: number, catal
     clock: createScheduleClock(schedule),
     cursorMs: row.cursorAt.getTime(),
     nowMs,
-    pauses: row.pausedAt ? [{ fromMs: row.pausedAt.getTime(), untilMs: row.pausedUntil?.getTime() ?? null }] : [],
+    pauses: [
+      ...row.scopePauses,
+      ...(row.pausedAt ? [{ fromMs: row.pausedAt.getTime(), untilMs: row.pausedUntil?.getTime() ?? null }] : []),
+    ],
     liveRuns: row.liveRuns,
   });
-  const weight = catalog.weightOf(pipeline);
+  const terms = catalog.termsOf(pipeline);
   const runs: NewRun[] = [];
   const ranges: OccurrenceRange[] = [];
   for (const decision of answer.decisions) {
@@ -55,7 +58,7 @@ function addDecisions(batch: DueBatch, row: DueScheduleRow, nowMs: number, catal
       continue;
     }
     const { at: nominalAt, nominalCount, late, cancelPrevious } = decision;
-    const run = createNewRun(pipeline, weight, {
+    const run = createNewRun(pipeline, terms, {
       origin: 'schedule',
       inputs: schedule.inputs,
       priority: schedule.priority,

@@ -184,8 +184,8 @@ describe('two nodes with files of their own', () => {
   it('a node that is slow leaves the schedules of who applied after it', async () => {
     const events = createEventBus();
     const configOf = (db: Database, name: string) => {
-      const inForce = createPipelinesInForce(createRegistry([]));
-      const quiet = { onRecorded: () => {}, onSchedules: () => {}, onAdopted: async () => {} };
+      const inForce = createPipelinesInForce(createRegistry([]), { limitsOf: () => [], order: { tagOf: () => 0 } });
+      const quiet = { onRecorded: () => {}, onSchedules: () => {}, onAdopted: async () => {}, slotsFor: () => [] };
       const config = createSharedConfig({ db, inForce, events, node: { id: randomUUID(), name }, ...quiet });
       return { config, inForce };
     };
