@@ -1,8 +1,10 @@
 // What a daemon's API answers: the views of reads as JSON carries them, so that a change there is a type error here.
 import type { CancelledRun } from '../control/cancel-run.ts';
+import type { ForkedRun } from '../control/fork-run.ts';
 import type { RetriedRun } from '../control/retry-run.ts';
 import type { StartedRun } from '../control/start-run.ts';
 import type { ConfigInForceView } from '../reads/config-in-force.ts';
+import type { RunsDiff } from '../reads/diff-runs.ts';
 import type { RunDetail } from '../reads/get-run.ts';
 import type { NodeView } from '../reads/list-nodes.ts';
 import type { ScheduleView } from '../reads/list-schedules.ts';
@@ -41,4 +43,6 @@ export type OccurrencesAnswer = AsJson<OccurrencePage>;
 export type ScheduleAnswer = AsJson<ScheduleView>;
 export type CancelAnswer = AsJson<CancelledRun>;
 export type RetryAnswer = AsJson<RetriedRun>;
+export type ForkAnswer = AsJson<ForkedRun>;
+export type RunsDiffAnswer = AsJson<RunsDiff>;
 export type StartAnswer = AsJson<StartedRun>;

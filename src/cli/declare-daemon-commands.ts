@@ -10,6 +10,7 @@ export function declareDaemonCommands(program: Command, context: CliContext, fin
   declareShow(program, context, finish);
   declareLogs(program, context, finish);
   declareCancelAndRetry(program, context, finish);
+  declareFork(program, context, finish);
   declareQueueNodesAndConfig(program, context, finish);
   declareOccurrences(program, context, finish);
   declarePauseAndResume(program, context, finish);
@@ -46,6 +47,7 @@ function declareShow(program: Command, context: CliContext, finish: Finish): voi
   withDaemon(program.command('show'))
     .description('show one run: steps, progress, error, timeline')
     .argument('<run>', runArgument)
+    .option('--diff [run]', 'only what differs from another run (its parent)')
     .action(async (run, options) => finish(await (await import('./show.ts')).show(context, run, options)));
 }
 
@@ -68,6 +70,19 @@ function declareCancelAndRetry(program: Command, context: CliContext, finish: Fi
     .description('retry an ended run from the step that failed, as a new run')
     .argument('<run>', runArgument)
     .action(async (run, options) => finish(await (await import('./retry.ts')).retry(context, run, options)));
+}
+
+function declareFork(program: Command, context: CliContext, finish: Finish): void {
+  withDaemon(program.command('fork'))
+    .description('make a new run that keeps completed steps of another, with edited inputs or outputs')
+    .argument('<run>', runArgument)
+    .option('--from <step>', 'begin at this step (the first that did not complete)')
+    .option('-i, --input <name=value>', 'another input; name:=JSON for other than text (repeatable)', collect)
+    .option('-o, --output <step=@file>', 'JSON in place of what a kept step said, from a file (repeatable)', collect)
+    .option('--priority <n>', '1 (first) to 10', wholeNumber('--priority', 1, 10))
+    .option('--dry-run', 'change nothing outside; steps say what they would do')
+    .option('--current', "by the pipeline's version in force, not by the run's")
+    .action(async (run, options) => finish(await (await import('./fork.ts')).fork(context, run, options)));
 }
 
 function declareQueueNodesAndConfig(program: Command, context: CliContext, finish: Finish): void {

@@ -13,9 +13,20 @@ import { paintState, progressBar } from './show-state.ts';
 import { showDuration, showRelative, showUtc } from './show-time.ts';
 import { type Column, clip, renderTable } from './table.ts';
 
-export async function show(context: CliContext, text: string, options: DaemonOptions): Promise<ExitCode> {
+export interface ShowOptions extends DaemonOptions {
+  /** The run to compare it with; true: its parent. */
+  diff?: string | true;
+}
+
+export async function show(context: CliContext, text: string, options: ShowOptions): Promise<ExitCode> {
   const daemon = connect(context, options);
-  const id = segment(await findRunId(daemon, text));
+  const runId = await findRunId(daemon, text);
+  if (options.diff !== undefined) {
+    const { showDiff } = await import('./show-diff.ts');
+    await showDiff(context, daemon, runId, { other: options.diff, json: options.json ?? false });
+    return exitCodes.done;
+  }
+  const id = segment(runId);
   const [run, steps, events] = await Promise.all([
     daemon.get<RunDetailAnswer>(`/runs/${id}`),
     daemon.get<List<StepAnswer>>(`/runs/${id}/steps`),
@@ -53,7 +64,7 @@ function printHead(context: CliContext, run: RunDetailAnswer, now: number): void
   fact('started', timeFact(run.started_at, now));
   fact('finished', timeFact(run.finished_at, now));
   fact('took', tookOf(run, now));
-  fact('retry of', run.parent_id);
+  fact(run.origin === 'fork' ? 'fork of' : run.origin === 'retry' ? 'retry of' : 'made from', run.parent_id);
   const eta = run.eta && !run.finished_at ? `, done ${showRelative(Date.parse(run.eta), now)}` : '';
   fact('progress', `${progressBar(run.progress)}${eta}${run.message ? `  ${clip(run.message, 80)}` : ''}`);
   if (run.failed_items) fact('items', red(`${run.failed_items} failed`));

@@ -210,6 +210,21 @@ describe('commands that ask a daemon', () => {
     expect(await cronwright('retry', await finished('hello'))).toMatchObject({ code: 1 });
   });
 
+  it('fork makes a new run with another output, and show --diff puts the two side by side', async () => {
+    const id = await finished('sad');
+    const file = join(folder, 'slept.json');
+    writeFileSync(file, '{"slept_ms": 77}');
+    const forked = await cronwright('fork', id, '--output', `fine=@${file}`, '--from', 'boom');
+    expect(forked.out).toContain(`forked from ${id}, keeping fine; edited: output of fine`);
+    const made = forked.out.slice(0, 36);
+    const diff = await cronwright('show', made, '--diff');
+    expect(diff.out).toMatch(/slept_ms: \d+ → 77/);
+    expect((await json('show', made, '--diff', id)).before.id).toBe(id);
+    const refused = await cronwright('fork', id, '--output', 'fine={"slept_ms": "long"}');
+    expect(refused.err).toContain('outputs.fine.slept_ms');
+    expect(refused.code).toBe(2);
+  });
+
   it('trigger of a schedule obeys its overlap policy unless forced', async () => {
     const first = await json('trigger', 'long.yearly');
     const second = await cronwright('trigger', 'long.yearly');

@@ -68,7 +68,12 @@ function facts({ run, now }: RunPageData): Html {
     ['took', run.duration_ms === null ? '' : span(run.duration_ms)],
     ['attempt', run.attempt !== null && run.attempt > 1 ? String(run.attempt) : ''],
     ['failed items', run.failed_items ? count(run.failed_items) : ''],
-    ['made from', run.parent_id === null ? '' : html`<a href="/runs/${run.parent_id}">${shortId(run.parent_id)}</a>`],
+    [
+      'made from',
+      run.parent_id === null
+        ? ''
+        : html`<a href="/runs/${run.parent_id}">${shortId(run.parent_id)}</a> <a href="/api/v1/runs/${run.id}/diff">compare</a>`,
+    ],
     [
       'made into',
       run.children.length === 0
