@@ -26,12 +26,27 @@ export interface Pipeline {
   /** Run-level retry (`slow` unless said otherwise); absent = none. */
   retry?: RetryPolicy;
   onInterrupted: 'retry' | 'wait_manual' | 'fail';
+  /** What becomes of steps that have failed for good and do not say it themselves; absent: they fail. */
+  onExhausted?: ExhaustedPolicy;
+  /** Pipelines that have to have completed before a run starts. */
+  after?: readonly AfterDefinition[];
   /** In the order of the file; `needs` is always filled in (a step without it follows the one above). */
   steps: readonly StepDefinition[];
   /** Steps run at the end whatever happened, in order, after all others have ended. */
   finally: readonly StepDefinition[];
   /** Steps run only when the run failed, before `finally`. */
   onFailure: readonly StepDefinition[];
+}
+
+/** Runs start only after another pipeline of the tenant has completed. */
+export interface AfterDefinition {
+  pipeline: string;
+  /** How long before the run's nominal time (or its making) that may have been. */
+  withinMs: number;
+  /** Which runs wait: those of schedules and backfills, or all. */
+  when: 'schedule' | 'always';
+  /** What happens once `within` has also passed since that time. */
+  onMissing: 'wait' | 'fail' | 'run';
 }
 
 export interface InputDefinition {
@@ -57,7 +72,15 @@ export interface StepDefinition {
   continueOnError: boolean;
   env: Readonly<Record<string, string>>;
   foreach?: ForeachDefinition;
+  /** Runs of their own carry out the items, so that several nodes share them; `chunk` items a run (1). */
+  distribute?: boolean;
+  chunk?: number;
+  /** A run of its own in this queue carries the step out. */
+  queue?: string;
   retry: RetryPolicy;
+  onExhausted?: ExhaustedPolicy;
+  /** By the name of an error: what people choose from once it is for good. */
+  onError?: Readonly<Record<string, OnErrorRule>>;
   /** One attempt; default 600,000. */
   timeoutMs: number;
   /** From how long completed attempts took; `timeoutMs` holds where too few have. */
@@ -85,6 +108,17 @@ export interface StepLimits {
   openFiles?: number;
   /** What they print. */
   outputBytes?: number;
+}
+
+/** After the last retry: the run fails, is a dead letter, or waits for a person. */
+export type ExhaustedPolicy = 'fail' | 'dead_letter' | 'wait_manual';
+
+export interface OnErrorRule {
+  choose: readonly ('manual_edit' | 'ai_fix')[];
+  /** How long it waits for the choice; absent: for ever. */
+  timeoutMs?: number;
+  /** The step type that repairs; `error` and `input` are names in its `with`. */
+  aiFix?: { uses: string; with: Readonly<Record<string, unknown>>; max: number };
 }
 
 export interface ForeachDefinition {

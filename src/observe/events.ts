@@ -44,6 +44,15 @@ export interface Events {
   'version.refused': { tenant: string; pipeline: string; version: string; missing: string; node: string };
   /** Steps of it could not be undone: it waits for somebody to ask for the rollback again. */
   'run.rollback_failed': { runId: string; tenant: string; pipeline: string; steps: readonly string[]; error: string };
+  /** At once; a worker that obeys a request tells it as `run.released`. */
+  'run.paused': { runId: string; tenant: string; pipeline: string; actor: string; reason?: string };
+  'run.resumed': { runId: string; tenant: string; pipeline: string; actor: string };
+  'run.prioritized': { runId: string; tenant: string; pipeline: string; priority: number; actor: string };
+  /** Nothing of a pipeline, or (without one) of a tenant, starts until somebody resumes it or `until` has come. */
+  'pipeline.paused': { tenant: string; pipeline?: string; actor: string; reason?: string; until?: number };
+  'pipeline.resumed': { tenant: string; pipeline?: string; actor: string };
+  /** What pauses of pipelines and tenants came to: runs held, asked to hold still, and let go. */
+  'pauses.settled': { held: number; asked: number; letGo: number };
   'run.lease_lost': { runId: string; tenant: string };
   'step.started': {
     runId: string;
@@ -78,6 +87,10 @@ export interface Events {
   };
   /** One try of undoing a step. */
   'step.compensation_finished': Events['step.finished'];
+  /** A run asks something, or sleeps; `kind` is one of a few words. */
+  'wait.opened': Waited & { timeoutAt?: number };
+  'wait.answered': Waited & { decision: string; actor: string };
+  'wait.timed_out': Waited & { onTimeout: string };
   'schedule.due': { schedule: string; tenant: string; nominalAt: number; lagMs: number };
   'schedule.skipped': { schedule: string; tenant: string; outcome: string; count: number; reason: string };
   'schedule.broken': { schedule: string; tenant: string; error: string };
@@ -143,6 +156,16 @@ export interface Events {
   /** Spans got lost on their way to the collector; `untold`: how often since the last of these events. */
   'tracing.failed': { endpoint: string; reason: string; untold: number };
   'http.served': { route: string; method: string; status: number; seconds: number };
+}
+
+interface Waited {
+  runId: string;
+  tenant: string;
+  pipeline: string;
+  step: string;
+  item?: number;
+  key: string;
+  kind: string;
 }
 
 interface Delivered {

@@ -107,6 +107,15 @@ export interface StepContext {
      */
     put(): Promise<{ id: string }>;
   };
+  /**
+   * Asks a person, or lets a time pass, without holding a place: the attempt ends here as a wait (neither a failure nor one of its
+   * tries), durably, and the run gives its worker back. Once there is an answer the step runs again from its start, and the same
+   * call returns it. What comes before it in `run` therefore runs again too: keep what must not in `checkpoint`.
+   *
+   * Until then the call throws; let it pass through. An attempt that catches it and goes on is a wait all the same.
+   * Throws a fatal `WaitTimedOut` where the time was up and `onTimeout` is `fail`.
+   */
+  suspend(question: Suspension): Promise<SuspensionAnswer>;
   /** Set where the outbox makes this call: then the workspace is empty, and there are no checkpoint and no artifacts. */
   readonly delivery: Delivery | undefined;
   /** Set while the step's `compensate` runs. */
@@ -118,6 +127,40 @@ export interface StepContext {
   readonly traceparent: string | undefined;
   /** Settings of the host that built-in plugins obey: what networks may be reached, where data lives. */
   readonly host: HostSettings;
+}
+
+/** What `ctx.suspend` asks. Texts and `form` are masked and stored: they are shown to whoever may see the run. */
+export interface Suspension {
+  /** What kind of wait it is for whoever looks; `timer` asks nobody, and needs `timeoutMs`. */
+  kind: 'approval' | 'manual_edit' | 'ai_fix' | 'timer' | 'budget';
+  /** Names the question within the step (and item). Default: the kind and its ordinal in the attempt (`approval/1`). */
+  key?: string;
+  /** One sentence for people. */
+  message?: string;
+  /** Whatever helps to answer: facts, a JSON Schema of the data that is wanted. Shown as it is, at most 1 MB. */
+  form?: Json;
+  /** The decisions there are. Default: `approve` and `reject` for `approval` and `budget`, any for the others. */
+  choices?: readonly string[];
+  /** Milliseconds until time itself answers; default: never. For `timer`: how long to sleep. */
+  timeoutMs?: number;
+  /** What time answers; default `fail`, for `timer` always `continue`. */
+  onTimeout?: 'fail' | 'approve' | 'reject' | 'continue';
+  /** Names of the actors who may answer; default: anybody. */
+  approvers?: readonly string[];
+  /** False: not the actor who started the run. Default true. */
+  startedByMayAnswer?: boolean;
+}
+
+export interface SuspensionAnswer {
+  /** `approve`, `reject`, one of `choices`, or `continue`. */
+  decision: string;
+  /** What came with the answer; null where nothing did. */
+  data: Json;
+  /** The actor who answered; null where time did. */
+  by: string | null;
+  /** ISO 8601 in UTC. */
+  at: string;
+  timedOut: boolean;
 }
 
 export interface Delivery {

@@ -1,6 +1,7 @@
 // What the host of a step has to provide: one attempt's identity, and the services behind its context.
 import type { KeptValue } from '../domain/expressions/kept-value.ts';
 import type { StoredError } from '../domain/outcome.ts';
+import type { Answer, Question } from '../domain/wait.ts';
 import type { Artifact, CompensationReason, Delivery, HostSettings, Json, SqlConnection } from './api.ts';
 
 /** One attempt of a step: everything about it that is known before it begins. */
@@ -35,6 +36,11 @@ export interface Attempt {
   readonly compensation?: { readonly reason: CompensationReason; readonly output: Json | undefined } | undefined;
 }
 
+/** What became of a question of a step. */
+export type Asked =
+  /** `untilMs`: when time answers, in milliseconds since the epoch; Infinity: never. */
+  { kind: 'open'; untilMs: number } | { kind: 'answered'; answer: Answer } | { kind: 'failed'; error: StoredError };
+
 export interface LogLine {
   level: 'debug' | 'info' | 'warn' | 'error';
   /** `log`: said by the step or the host. `stdout`, `stderr`: a line a program printed. */
@@ -64,6 +70,8 @@ export interface AttemptServices {
   sql(attempt: Attempt, name: string, options: { readOnly: boolean }): Promise<SqlConnection>;
   /** Puts a call of the attempt's step into the outbox; the id is the same for the same idempotency key. */
   putOutbox(attempt: Attempt, input: KeptValue): Promise<{ id: string }>;
+  /** Puts a question, once for its key: it is durable when this says `open`. */
+  ask(attempt: Attempt, question: Question): Promise<Asked>;
   /** Absolute path of the run's directory, made where it is missing; called on first use. */
   workspace(attempt: Attempt): string;
 }

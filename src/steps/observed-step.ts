@@ -2,6 +2,7 @@
 import { setMaxListeners } from 'node:events';
 import { type Clock, systemClock } from '../base/clock.ts';
 import type { StoredError } from '../domain/outcome.ts';
+import { type AskedKind, firstShown } from '../domain/wait.ts';
 import type { EventBus } from '../observe/events.ts';
 import { abortReasonOf, createAbortError } from './abort-reason.ts';
 import type { AbortReason, Json, StepContext } from './api.ts';
@@ -18,6 +19,8 @@ import { abandonAfterMs, maxTimerMs } from './step-limits.ts';
 export type AttemptResult =
   | { kind: 'completed'; output: Json; outputJson: string }
   | { kind: 'failed'; error: StoredError }
+  /** Ended by a question: neither a failure nor one of its tries. The question is durable; `error` is what the step threw. */
+  | { kind: 'wait'; waitKind: AskedKind; untilMs: number; error: StoredError }
   /** `step`: the attempt's own timeout (class transient). `run`: the signal said that the run's time is up (class fatal). */
   | { kind: 'timeout'; scope: 'step' | 'run'; error: StoredError; abandoned: boolean }
   | { kind: 'cancelled' | 'lease_lost' | 'shutdown'; error: StoredError; abandoned: boolean };
@@ -52,7 +55,7 @@ export function createObservedStep(options: ObservedStepOptions): ObservedStep {
       const finished = { ...about, result: resultWord(result), durationMs: clock.monotonic() - startedAt };
       options.events.emit(
         attempt.compensation === undefined ? 'step.finished' : 'step.compensation_finished',
-        result.kind === 'completed'
+        result.kind === 'completed' || result.kind === 'wait'
           ? finished
           : { ...finished, error: `${result.error.name}: ${result.error.message}` },
       );
@@ -79,6 +82,8 @@ async function attemptStep(
     const input = parsedInput instanceof Promise ? await parsedInput : parsedInput;
     const running = execute(step, ctx, input, attempt, options);
     const returned = isThenable(running) ? await race(running, attempt, options, onInterrupted) : running;
+    const waits = waitResult(ctx, interruption);
+    if (waits) return waits;
     if (returned === abandoned && interruption !== undefined) {
       const said = abortReasonOf(interruption.by);
       ctx.log.warn(`the step did not end after its signal said ${said}; going on without it, it may still be running`);
@@ -89,11 +94,23 @@ async function attemptStep(
     const encoded = encodeOutput(parsed instanceof Promise ? await parsed : parsed, mask);
     return { kind: 'completed', output: encoded.output, outputJson: encoded.outputJson };
   } catch (thrown) {
+    const waits = waitResult(ctx, interruption);
+    if (waits) return waits;
     if (interruption !== undefined) return interruptedResult(interruption, false);
     return { kind: 'failed', error: toStoredError(thrown, mask) };
   } finally {
     AttemptContext.end(ctx);
   }
+}
+
+/** Whatever the step did with what `suspend` threw, its attempt is a wait; only what ends the run ends it otherwise. */
+function waitResult(ctx: AttemptContext, interruption: Interruption | undefined): AttemptResult | undefined {
+  const open = AttemptContext.openQuestions(ctx);
+  if (open === undefined || interruption?.scope === 'run') return undefined;
+  const { kind, key } = firstShown(open);
+  const untilMs = Math.min(...open.map((one) => one.untilMs));
+  const error: StoredError = { name: 'Suspended', message: `the attempt waits for ${key}`, class: 'fatal' };
+  return { kind: 'wait', waitKind: kind, untilMs, error };
 }
 
 /** A plugin's process parses the input again, so it gets it as it was written; a program gets it with its defaults. */
@@ -209,6 +226,7 @@ function describe(step: RegisteredStep, attempt: Attempt) {
 
 function resultWord(result: AttemptResult): string {
   if (result.kind === 'completed') return 'success';
+  if (result.kind === 'wait') return 'wait';
   if (result.kind === 'failed') return 'failure';
   return result.kind === 'timeout' ? 'timeout' : 'cancellation';
 }

@@ -1,7 +1,17 @@
 // What a step is given, built from one attempt and the host's services; after the attempt has ended nothing passes any more.
 import type { KeptValue } from '../domain/expressions/kept-value.ts';
 import { isMediaType } from '../domain/media-type.ts';
-import type { Compensation, Delivery, HostSettings, Json, Log, StepContext } from './api.ts';
+import type { AskedKind } from '../domain/wait.ts';
+import type {
+  Compensation,
+  Delivery,
+  HostSettings,
+  Json,
+  Log,
+  StepContext,
+  Suspension,
+  SuspensionAnswer,
+} from './api.ts';
 import { StepError } from './api.ts';
 import { type AttemptLog, createAttemptLog } from './attempt-log.ts';
 import type { Attempt, AttemptServices } from './attempt-services.ts';
@@ -10,8 +20,15 @@ import { createGuardedFetch, type GuardedFetch } from './guarded-fetch.ts';
 import { reachableAddresses } from './reachable-addresses.ts';
 import type { SecretMask } from './secret-mask.ts';
 import { storableText } from './storable-text.ts';
+import { readSuspension } from './suspension.ts';
 
 const eventType = /^[a-z][a-z0-9_]{0,99}$/;
+
+export interface OpenQuestion {
+  readonly kind: AskedKind;
+  readonly key: string;
+  readonly untilMs: number;
+}
 
 /**
  * A class, and everything made on first use: most light steps use nothing but their input, and there are tens of thousands a
@@ -42,6 +59,9 @@ export class AttemptContext implements StepContext {
   #workspace: string | undefined;
   #fetch: GuardedFetch | undefined;
   #hasEnded = false;
+  /** How many questions of a kind this attempt has put without a key. */
+  #asked: Map<string, number> | undefined;
+  #open: readonly OpenQuestion[] | undefined;
 
   constructor(attempt: Attempt, services: AttemptServices, mask: SecretMask) {
     this.idempotencyKey = attempt.idempotencyKey;
@@ -152,6 +172,25 @@ export class AttemptContext implements StepContext {
     };
   }
 
+  get suspend(): StepContext['suspend'] {
+    return (given) => this.#whileRunning(() => this.#suspend(given));
+  }
+
+  async #suspend(given: Suspension): Promise<SuspensionAnswer> {
+    if (this.delivery !== undefined || this.compensation !== undefined) {
+      const who = this.compensation ? 'a compensation' : 'a call from the outbox';
+      throw new StepError('fatal', `${who} cannot wait for an answer`, { name: 'NoSuspension' });
+    }
+    this.#asked ??= new Map();
+    const asked = readSuspension(given, this.#asked, (text) => this.#clean(text));
+    const form = asked.form === null ? null : encodeOutput(asked.form, this.#mask, 'form').output;
+    const found = await this.#services.ask(this.#attempt, { ...asked, form });
+    if (found.kind === 'answered') return found.answer;
+    if (found.kind === 'failed') throw new StepError('fatal', found.error.message, { name: found.error.name });
+    this.#open = [...(this.#open ?? []), { kind: asked.kind, key: asked.key, untilMs: found.untilMs }];
+    throw new StepError('fatal', `the attempt waits for ${asked.key}`, { name: 'Suspended' });
+  }
+
   get secrets(): StepContext['secrets'] {
     return {
       get: (name) =>
@@ -164,6 +203,11 @@ export class AttemptContext implements StepContext {
           return value;
         }),
     };
+  }
+
+  /** For the host: the questions of the attempt that nobody has answered yet. */
+  static openQuestions(context: AttemptContext): readonly OpenQuestion[] | undefined {
+    return context.#open;
   }
 
   /** For the host: tells the step to end. */

@@ -5,6 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Json } from '../base/json.ts';
 import type { Database } from '../db/database.ts';
 import { CronwrightError } from '../domain/errors.ts';
+import type { EventBus } from '../observe/events.ts';
 import { putOutbox } from '../queue/put-outbox.ts';
 import type { HostSettings, SqlConnection } from '../steps/api.ts';
 import type { Attempt, AttemptServices } from '../steps/attempt-services.ts';
@@ -12,6 +13,7 @@ import type { ArtifactFiles } from '../store/artifact-files.ts';
 import { getArtifact, putArtifact } from '../store/artifacts.ts';
 import type { Secrets } from '../store/secrets.ts';
 import { loadStepCheckpoint, saveStepCheckpoint } from '../store/step-checkpoints.ts';
+import { askQuestion } from './ask-question.ts';
 import { type LiveRun, noteTransition } from './live-run.ts';
 import type { RunLogs } from './run-logs.ts';
 import { reportProgress } from './run-progress.ts';
@@ -21,6 +23,7 @@ export interface AttemptHostOptions {
   /** Where artifacts that are too large for the database go; undefined: nowhere. */
   artifactFiles: ArtifactFiles | undefined;
   clock: Clock;
+  events: EventBus;
   logs: RunLogs;
   secrets: Secrets;
   host: HostSettings;
@@ -94,6 +97,7 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
     },
     secret: (_attempt, name) => options.secrets.get(name),
     sql: (_attempt, name, { readOnly }) => options.connection(name, readOnly),
+    ask: (attempt, question) => askQuestion(options.run(attempt.runId), attempt, question, options),
     workspace(attempt) {
       const directory = workspacePath(options.host.dataDir, attempt.runId);
       if (!existsSync(directory)) makeWorkspace(options, attempt, directory);

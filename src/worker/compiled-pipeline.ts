@@ -1,6 +1,7 @@
 // A pipeline made ready to run: step types looked up, templates compiled, positions of needs resolved; once per version.
 
 import { pipelineScopes } from '../domain/expressions/pipeline-scope.ts';
+import type { ScopeTypes } from '../domain/expressions/scope.ts';
 import { type Condition, compileCondition, compileTemplate, type Template } from '../domain/expressions/template.ts';
 import type { Pipeline, StepDefinition } from '../domain/pipeline.ts';
 import type { RegisteredStep, Registry } from '../steps/registry.ts';
@@ -13,8 +14,12 @@ export interface CompiledStep {
   env: Template;
   condition: Condition | undefined;
   items: Template | undefined;
+  /** The steps that repair its input, by the name of the error; absent where there are none. */
+  fixes?: ReadonlyMap<string, { step: CompiledStep; type: RegisteredStep | undefined }>;
   /** What the step's result depends on; undefined where it is never taken from an earlier run. */
   cacheKey?: Template | undefined;
+  /** Whether expressions read the outputs of its items. */
+  isCollected: boolean;
   /** Ids of the steps it needs. */
   needs: readonly string[];
   /** Progress of the run once it has completed, 0…100. */
@@ -31,6 +36,8 @@ export interface CompiledPipeline {
   byId: ReadonlyMap<string, CompiledStep>;
   /** Whether a timeout of it follows the past. */
   adapts: boolean;
+  /** Whether a failure or a crash may make a run of it wait for people. */
+  asksPeople: boolean;
 }
 
 export function compilePipeline(pipeline: Pipeline, registry: Registry): CompiledPipeline {
@@ -45,7 +52,12 @@ export function compilePipeline(pipeline: Pipeline, registry: Registry): Compile
   const all = [...compiled.steps, ...compiled.onFailure, ...compiled.finally];
   const byId = new Map(all.map((step) => [step.definition.id, step]));
   const adapts = pipeline.adaptiveTimeout !== undefined || all.some((step) => step.definition.adaptiveTimeout);
-  return { ...compiled, byId, adapts };
+  return { ...compiled, byId, adapts, asksPeople: asksPeople(pipeline) };
+}
+
+function asksPeople({ onInterrupted, onExhausted, steps }: Pipeline): boolean {
+  if (onInterrupted === 'wait_manual' || onExhausted === 'wait_manual') return true;
+  return steps.some((step) => step.onExhausted === 'wait_manual' || step.onError !== undefined);
 }
 
 /** Light where every step is; a step type this node does not know counts as heavy. */
@@ -67,7 +79,7 @@ function compileStep(
   milestones: ReadonlyMap<string, number>,
 ): CompiledStep {
   const scopes = pipelineScopes(pipeline, registry);
-  return {
+  const compiled: CompiledStep = {
     definition: step,
     type: registry.get(step.uses),
     input: compileTemplate(step.with, scopes.forStep(step)),
@@ -80,6 +92,24 @@ function compileStep(
     progress: milestones.get(step.id) ?? 0,
     progressBefore: Math.max(0, ...step.needs.map((need) => milestones.get(need) ?? 0)),
   };
+  if (step.onError) compiled.fixes = compileFixes(compiled, step.onError, scopes.forFix(step), registry);
+  return compiled;
+}
+
+/** A repair is its step with another type and another input. */
+function compileFixes(
+  step: CompiledStep,
+  rules: NonNullable<StepDefinition['onError']>,
+  types: ScopeTypes,
+  registry: Registry,
+): NonNullable<CompiledStep['fixes']> {
+  const fixes = new Map<string, { step: CompiledStep; type: RegisteredStep | undefined }>();
+  for (const [error, { aiFix }] of Object.entries(rules)) {
+    if (!aiFix) continue;
+    const type = registry.get(aiFix.uses);
+    fixes.set(error, { step: { ...step, type, input: compileTemplate(aiFix.with, types) }, type });
+  }
+  return fixes;
 }
 
 /** The milestones that steps name; the others get equal shares by their place in the file. */

@@ -35,6 +35,7 @@ export function createDeliveryServices(node: {
     putArtifact: refuse,
     getArtifact: refuse,
     putOutbox: refuse,
+    ask: refuse,
     /** An empty one for each attempt: a process of its own has to be somewhere. */
     workspace({ idempotencyKey: callId }) {
       withFiles.add(callId);

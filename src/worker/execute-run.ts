@@ -5,6 +5,7 @@ import { canRetry, retryDelayMs } from '../domain/retry-policy.ts';
 import { resultOfState, type TerminalState, type Transition, type WaitKind } from '../domain/run.ts';
 import type { Events } from '../observe/events.ts';
 import type { StepWrite } from '../queue/fenced-write.ts';
+import { cancelOpenWaits } from '../store/waits.ts';
 import { runTimeoutMs, tellTimeouts } from './adaptive-timeouts.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { flushFinish, flushRelease, flushRun } from './flush-run.ts';
@@ -136,14 +137,17 @@ function judgeFailure(run: LiveRun, step: string, error: StoredError, deps: Exec
     const delayMs = retryDelayMs(policy, used + 1, deps.random());
     return { kind: 'retry_later', untilMs: deps.clock.now() + delayMs, error: named };
   }
-  return { kind: 'finish', state: 'failed', error: named, timedOut };
+  const definition = run.compiled.byId.get(step)?.definition;
+  const isDead = !timedOut && (definition?.onExhausted ?? run.compiled.pipeline.onExhausted) === 'dead_letter';
+  return { kind: 'finish', state: isDead ? 'dead_letter' : 'failed', error: named, timedOut };
 }
 
 /** `on_failure` after a failure, then `finally` after everything; what fails there fails the run. */
 async function cleanUp(run: LiveRun, verdict: Verdict & { kind: 'finish' }, deps: ExecuteDeps): Promise<Verdict> {
   run.cleaningUp = true;
   let end = verdict;
-  const groups = [verdict.state === 'failed' ? run.compiled.onFailure : [], run.compiled.finally];
+  const isFailed = verdict.state === 'failed' || verdict.state === 'dead_letter';
+  const groups = [isFailed ? run.compiled.onFailure : [], run.compiled.finally];
   for (const steps of groups) {
     if (steps.length === 0) continue;
     const cleaned = await runSteps(run, steps, deps);
@@ -162,7 +166,8 @@ async function cleanUp(run: LiveRun, verdict: Verdict & { kind: 'finish' }, deps
 async function finishRun(run: LiveRun, end: Verdict & { kind: 'finish' }, deps: ExecuteDeps): Promise<void> {
   const { claimed, record } = run;
   const error = end.error ? `${end.error.name}: ${end.error.message}` : undefined;
-  const ended: Omit<Transition, 'at'> = { event: `run.${end.state}`, from: 'running', to: end.state };
+  const event = end.state === 'dead_letter' ? 'run.dead_lettered' : `run.${end.state}`;
+  const ended: Omit<Transition, 'at'> = { event, from: 'running', to: end.state };
   if (error !== undefined) ended.reason = error;
   if (run.cancelledBy?.actor) ended.actor = run.cancelledBy.actor;
   noteTransition(run, ended, deps.clock);
@@ -181,11 +186,12 @@ async function finishRun(run: LiveRun, end: Verdict & { kind: 'finish' }, deps: 
       progress: end.state === 'completed' ? 100 : run.progress,
       message: run.message,
       limited: claimed.limits !== null,
-      notices: end.state === 'failed' ? noticesOf(run, end.error, finishedAt, deps) : undefined,
+      notices: noticesOf(run, end, finishedAt, deps),
     },
     deps,
   );
   if (!isOurs) return tellLost(run, deps);
+  if (run.waits !== undefined) await cancelQuestions(run, deps);
   const finished: Events['run.finished'] = {
     runId: claimed.runId,
     tenant: claimed.tenant,
@@ -201,20 +207,30 @@ async function finishRun(run: LiveRun, end: Verdict & { kind: 'finish' }, deps: 
   run.span.end(finished.result, end.error ?? undefined);
 }
 
+/** Nobody has to answer any more. What this does not reach is not shown: the questions of live runs are. */
+async function cancelQuestions({ claimed }: LiveRun, deps: ExecuteDeps): Promise<void> {
+  try {
+    await cancelOpenWaits(deps.db, claimed.runId);
+  } catch (error) {
+    deps.events.emit('service.crashed', { service: 'waits', error: String(error) });
+  }
+}
+
 /** What a dry run came to is seen by whoever started it. */
 function noticesOf(
   { claimed, record }: LiveRun,
-  error: (StoredError & { step?: string }) | null,
+  end: { state: TerminalState; error: (StoredError & { step?: string }) | null },
   finishedAt: Date,
   deps: ExecuteDeps,
 ): readonly FailureNotice[] | undefined {
-  if (record.dryRun) return undefined;
+  const { state, error } = end;
+  if (record.dryRun || (state !== 'failed' && state !== 'dead_letter')) return undefined;
   return deps.noticesOf({
     id: claimed.runId,
     pipeline: claimed.pipeline,
     tenant: claimed.tenant,
     schedule: claimed.schedule,
-    state: 'failed',
+    state,
     error: { name: error?.name ?? 'Error', message: error?.message ?? '', step: error?.step ?? null },
     started_at: claimed.startedAt.toISOString(),
     finished_at: finishedAt.toISOString(),
@@ -270,8 +286,8 @@ async function releaseAs(
 ): Promise<void> {
   await deps.logs.flush(run.claimed);
   const { progress, message } = run;
-  // A cancel that is being obeyed is no news: what is left is the clean-up, and it may wait.
-  const isCancelled = run.cancelledBy !== undefined;
+  // A cancel that is being obeyed is no news, nor is a pause that came too late: what is left is the clean-up, and it may wait.
+  const isCancelled = run.cancelledBy !== undefined || (run.cleaningUp && run.pausedBy !== undefined);
   const { home } = deps;
   // A node that leaves has nothing to go first for.
   const isPinned = !release.refundClaim && hasFilesToGoBackTo(run, deps);

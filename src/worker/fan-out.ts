@@ -1,6 +1,7 @@
 // Fan-out: one step over a list of items, a few at a time; every item has its own attempts and its own checkpoint.
 import type { Json } from '../base/json.ts';
 import type { StoredError } from '../domain/outcome.ts';
+import { isForPeople } from '../domain/run.ts';
 import type { AbortReason } from '../steps/api.ts';
 import { keepResult, takeOrRun } from './cached-result.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
@@ -9,6 +10,11 @@ import { flushRun } from './flush-run.ts';
 import { isHolding, isOutOfTime, itemProgress, type LiveRun, noteStep, type StepProgress } from './live-run.ts';
 import type { AttemptsEnd } from './run-attempts.ts';
 import { reportProgress } from './run-progress.ts';
+
+/** Characters of JSON that the outputs of a step's items may come to where expressions read them. */
+export const maxCollected = 8 * 1_048_576;
+
+type Wait = AttemptsEnd & { kind: 'waiting' };
 
 /** Leaves the list of outputs (null for an item that has none) in `progress.output`. */
 export async function fanOut(
@@ -20,7 +26,11 @@ export async function fanOut(
   const items = evaluateItems(run, step);
   if (!Array.isArray(items)) return failStep(progress, items, deps);
   const { maxParallel, onItemError } = step.definition.foreach ?? { maxParallel: 1, onItemError: 'fail' };
-  const all = items.map((value, index) => ({ value, index, progress: itemProgress(run, step.definition.id, index) }));
+  const first = run.part?.from ?? 0;
+  const all = items.map((value, at) => {
+    const index = first + at;
+    return { value, index, progress: itemProgress(run, step.definition.id, index) };
+  });
   const open = all.filter((item) => !isSettled(item.progress));
   progress.state = 'running';
   progress.startedAt ??= new Date(deps.clock.now());
@@ -33,7 +43,8 @@ export async function fanOut(
   for (const { index, progress: item } of all) noteUntold(run, step, index, item, deps);
 
   let next = 0;
-  let waiting: (AttemptsEnd & { kind: 'waiting' }) | undefined;
+  let collected = 0;
+  let waiting: Wait | undefined;
   let stop: AttemptsEnd | undefined;
   let firstError: StoredError | undefined =
     all.find((item) => item.progress.state === 'failed')?.progress.error ?? undefined;
@@ -54,7 +65,7 @@ export async function fanOut(
         return;
       }
       if (end.kind === 'waiting') {
-        waiting = waiting === undefined || end.untilMs < waiting.untilMs ? end : waiting;
+        waiting = waiting === undefined ? end : bothWaits(waiting, end);
         item.progress.state = 'waiting';
       }
       noteStep(
@@ -80,19 +91,46 @@ export async function fanOut(
       // An item's outcome is durable before its place is given to the next.
       if (!(await flushRun(run, deps))) stop = { kind: 'interrupted', by: run.abortedBy ?? 'lease_lost' };
       else if (step.cacheKey && end.kind === 'completed') await keepResult(run, step, item, item.progress, deps);
+      if (step.isCollected) collected += JSON.stringify(item.progress.output ?? null).length;
+      if (collected > maxCollected) stop = { kind: 'failed' };
+      // It is durable; ten thousand of them are not for this node's memory.
+      if (!keepsOutputs(step)) item.progress.output = undefined;
     }
   };
-  await Promise.all(Array.from({ length: Math.min(maxParallel, open.length) }, lane));
+  // Children of a distributed step are as many at once as it allows: the items of one come one by one.
+  const lanes = run.part ? 1 : maxParallel;
+  await Promise.all(Array.from({ length: Math.min(lanes, open.length) }, lane));
   if (stop?.kind === 'interrupted') return stop;
+  if (collected > maxCollected) return failStep(progress, tooMuchOutput(step), deps);
   if (stop?.kind === 'failed') return failStep(progress, itemError(all.length, firstError), deps);
+  // Also where the pause was withdrawn meanwhile: what it held back is taken up again.
+  if (open.some((item) => item.progress.state !== 'waiting' && !isSettled(item.progress))) return { kind: 'paused' };
   if (isHolding(run) && settled < all.length) return { kind: 'paused' };
   if (waiting) return waiting;
   run.failedItems += countFailed(run, step);
   progress.state = 'completed';
   progress.attempts += 1;
-  progress.output = all.map((item) => item.progress.output ?? null);
+  progress.output = step.isCollected ? all.map((item) => item.progress.output ?? null) : undefined;
   progress.finishedAt = new Date(deps.clock.now());
   return { kind: 'completed' };
+}
+
+/** It goes on with the sooner; that people are waited for stops the clock of the run only where nothing else is. */
+function bothWaits(one: Wait, other: Wait): Wait {
+  const shown = isForPeople(one.waitKind) ? other : one;
+  return { ...shown, untilMs: Math.min(one.untilMs, other.untilMs) };
+}
+
+/** Whether outputs of items stay in memory: expressions read them, or undoing the items does. */
+export function keepsOutputs({ isCollected, type }: CompiledStep): boolean {
+  return isCollected || type?.definition.compensate !== undefined;
+}
+
+export function tooMuchOutput({ definition }: CompiledStep): StoredError {
+  const most = `${maxCollected / 1_048_576} MB`;
+  const how = 'let the items put artifacts (ctx.artifacts.put) and give their ids';
+  const message = `the outputs of the items of ${definition.id}, which expressions read, are larger than ${most}: ${how}`;
+  return { name: 'OutputTooLarge', message, class: 'fatal' };
 }
 
 /** The outputs of a fan-out that ended before this claim, from its items. */
@@ -130,7 +168,9 @@ function noteInterrupted(
   noteStep(run, step, index, item, { event, reason: by }, deps.clock);
 }
 
-function evaluateItems(run: LiveRun, step: CompiledStep): unknown[] | StoredError {
+/** The values a step goes over; a child is given its own. */
+export function evaluateItems(run: LiveRun, step: CompiledStep): unknown[] | StoredError {
+  if (run.part?.items) return [...run.part.items];
   const evaluated = step.items?.evaluate(run.scope);
   if (!evaluated) return { name: 'InvalidItems', message: 'the step has no list to go over', class: 'fatal' };
   if (!evaluated.ok) return evaluated.error;

@@ -1,6 +1,7 @@
 // One claimed run in memory: what its steps have come to, what is not yet durable, and the signals that end it.
 import type { Clock } from '../base/clock.ts';
 import type { Json } from '../base/json.ts';
+import { type ChildOf, runsByChildren } from '../domain/child-run.ts';
 import type { Scope, StepScope } from '../domain/expressions/scope.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import type { StepState, Transition } from '../domain/run.ts';
@@ -10,6 +11,7 @@ import type { FencedWrite, StepWrite } from '../queue/fenced-write.ts';
 import type { StepRecord } from '../queue/load-runs.ts';
 import { createAbortError } from '../steps/abort-reason.ts';
 import type { AbortReason } from '../steps/api.ts';
+import type { WaitRow } from '../store/waits.ts';
 import type { RunTimeouts } from './adaptive-timeouts.ts';
 import type { CompiledPipeline, CompiledStep } from './compiled-pipeline.ts';
 
@@ -40,6 +42,8 @@ export interface LiveRun {
   steps: Map<string, StepProgress>;
   /** What a fork was given in place of what a step says; undefined where nothing was. */
   edited?: Map<string, Json>;
+  /** Set where it carries out a part of its parent: which part, and whose it is. */
+  part?: ChildOf & { parentId: string };
   /** Items of fan-outs, by step. */
   items: Map<string, Map<number, StepProgress>>;
   scope: Scope & { steps: Record<string, StepScope> };
@@ -53,6 +57,8 @@ export interface LiveRun {
   cancelledBy: { actor: string | null; reason: string | null } | undefined;
   /** Who wants it to hold still: nothing begins any more, and what runs comes to its end. */
   pausedBy: { actor: string | null; reason: string | null } | undefined;
+  /** Takes up what a pause held back, where steps still run; absent: nothing does. */
+  goOn: (() => void) | undefined;
   /** Set once the steps have ended: what the clean-up steps run under. */
   cleaningUp: boolean;
   progress: number;
@@ -62,6 +68,12 @@ export interface LiveRun {
   running: Map<string, { step: CompiledStep; progress: StepProgress; toldAt: boolean }>;
   seq: number;
   failedItems: number;
+  /** What its steps have asked so far, by step and item; undefined where nothing was. */
+  waits: Map<string, WaitRow[]> | undefined;
+  /** Steps and items of which a crash left open what they did outside, where people are to say. */
+  interrupted: Set<string> | undefined;
+  /** What people and repairs have put in place of fields of a step's input, by step and item. */
+  edits: Map<string, Readonly<Record<string, Json>>> | undefined;
   /** The first step that runs again because this node does not have its files. */
   rebuiltFrom: string | undefined;
   unwritten: { steps: StepWrite[]; transitions: Transition[] };
@@ -90,6 +102,7 @@ export function createLiveRun(
     abortedBy: undefined,
     cancelledBy: undefined,
     pausedBy: undefined,
+    goOn: undefined,
     cleaningUp: false,
     progress: 0,
     message: null,
@@ -97,6 +110,9 @@ export function createLiveRun(
     running: new Map(),
     seq: prior.seq,
     failedItems: 0,
+    waits: undefined,
+    interrupted: undefined,
+    edits: undefined,
     rebuiltFrom: undefined,
     unwritten: { steps: [], transitions: [] },
     flushing: undefined,
@@ -118,9 +134,15 @@ export function abortRun(run: LiveRun, reason: AbortReason, message?: string): v
   }
 }
 
-/** Whether no step, item or attempt may begin, because of a pause. A clean-up is carried through. */
+/** Whether no step, item or attempt may begin, because of a pause. A clean-up is carried through, and so is a run's end. */
 export function isHolding(run: LiveRun): boolean {
-  return run.pausedBy !== undefined && !run.cleaningUp;
+  return run.pausedBy !== undefined && !run.cleaningUp && run.abortedBy === undefined;
+}
+
+/** The pause was withdrawn before it was obeyed. */
+export function forgetPause(run: LiveRun): void {
+  run.pausedBy = undefined;
+  run.goOn?.();
 }
 
 /** Whether an error is that of the run's own timeout: no policy of a step or an item gives the time back. */
@@ -129,8 +151,10 @@ export function isOutOfTime(run: LiveRun, error: StoredError | null | undefined)
 }
 
 /** Whether the step has files in the run's workspace that others may need. A completed item of a fan-out wrote some, too. */
-export function hasWritten(run: LiveRun, { type, definition: { id } }: CompiledStep): boolean {
-  if (type?.workspace !== 'writes') return false;
+export function hasWritten(run: LiveRun, { type, definition }: CompiledStep): boolean {
+  const { id } = definition;
+  // What children wrote is theirs.
+  if (type?.workspace !== 'writes' || runsByChildren(definition)) return false;
   if (run.steps.get(id)?.state === 'completed') return true;
   return [...(run.items.get(id)?.values() ?? [])].some((item) => item.state === 'completed');
 }
@@ -175,6 +199,27 @@ export function itemProgress(run: LiveRun, id: string, item: number): StepProgre
     items.set(item, progress);
   }
   return progress;
+}
+
+export function stepKey(id: string, item: number | undefined): string {
+  return `${id}/${item ?? -1}`;
+}
+
+/** What a step, or an item of it, has asked; in the order it did. */
+export function waitsOf(run: LiveRun, id: string, item: number | undefined): readonly WaitRow[] {
+  return run.waits?.get(stepKey(id, item)) ?? [];
+}
+
+/** Takes a question as it is now; an answer to the worker may carry fields for the step's input. */
+export function addWait(run: LiveRun, row: WaitRow): void {
+  run.waits ??= new Map();
+  const key = `${row.step}/${row.item}`;
+  run.waits.set(key, [...(run.waits.get(key) ?? []).filter((one) => one.key !== row.key), row]);
+  if (row.askedBy === 'step' || row.state !== 'answered') return;
+  const edits = (row.data as { with?: Record<string, Json> } | null)?.with;
+  if (typeof edits !== 'object' || edits === null) return;
+  run.edits ??= new Map();
+  run.edits.set(key, { ...run.edits.get(key), ...edits });
 }
 
 /** Notes what became of a step for the next flush, and lets expressions see it. */
@@ -241,7 +286,7 @@ export function toStepScope(progress: StepProgress): StepScope {
   };
 }
 
-function createScope(
+export function createScope(
   claimed: ClaimedRun,
   record: RunRecord,
   compiled: CompiledPipeline,
@@ -277,7 +322,7 @@ function createScope(
 }
 
 /** A step that was under way when its worker went runs again; what has ended stays as it is. */
-function restoreStep(run: LiveRun, row: StepRecord): void {
+export function restoreStep(run: LiveRun, row: StepRecord): void {
   const isOpen = row.state === 'running' || row.state === 'waiting' || row.state === 'pending';
   const progress: StepProgress = {
     state: isOpen ? 'pending' : row.state,

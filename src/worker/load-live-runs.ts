@@ -2,10 +2,12 @@
 import type { Queryable } from '../db/database.ts';
 import type { ClaimedRun } from '../queue/claim-runs.ts';
 import { loadLastSeq, loadSteps, type StepRecord } from '../queue/load-runs.ts';
+import { loadWaits } from '../store/waits.ts';
 import type { AdaptiveTimeouts } from './adaptive-timeouts.ts';
 import { type CompiledPipeline, type CompiledStep, compilePipeline, missingTypes } from './compiled-pipeline.ts';
 import { type Definitions, InvalidDefinition } from './definitions.ts';
 import {
+  addWait,
   createLiveRun,
   freshProgress,
   hasWritten,
@@ -15,6 +17,7 @@ import {
   toStepWrite,
 } from './live-run.ts';
 import type { RefusedRun } from './refuse-runs.ts';
+import { interruptedError } from './resume-wait.ts';
 
 export async function loadLiveRuns(
   claimed: readonly ClaimedRun[],
@@ -36,6 +39,7 @@ export async function loadLiveRuns(
       : await Promise.all([loadSteps(deps.db, resumed), loadLastSeq(deps.db, resumed)]);
   const runs: LiveRun[] = [];
   const refused: RefusedRun[] = [];
+  const asking: LiveRun[] = [];
   for (const one of claimed) {
     const { record } = one;
     if (!record) continue;
@@ -53,9 +57,11 @@ export async function loadLiveRuns(
     if (run.compiled.adapts) run.timeouts = await deps.timeouts.of(run.compiled);
     const isElsewhere = hasPast(one) && !deps.hasWorkspace(one);
     if (isElsewhere && prior.steps.length > 0) reopenLostSteps(run);
-    failInterruptedSteps(run, prior.steps);
+    handleInterruptedSteps(run, prior.steps);
+    if (one.token > 1 && mayHaveAsked(run, prior.steps)) asking.push(run);
     runs.push(run);
   }
+  if (asking.length > 0) await addWaits(deps.db, asking);
   return { runs, refused };
 }
 
@@ -66,24 +72,36 @@ function hasPast({ token, record }: ClaimedRun): boolean {
   return token > 1 || Boolean(record?.parentId) || Boolean(record?.runAt);
 }
 
+/** What a run asked in earlier claims is read only where it may have asked something. */
+function mayHaveAsked(run: LiveRun, prior: readonly StepRecord[]): boolean {
+  return run.compiled.asksPeople || prior.some((row) => row.state === 'waiting' && row.retryAt === null);
+}
+
+async function addWaits(db: Queryable, runs: readonly LiveRun[]): Promise<void> {
+  const ids = runs.map((run) => run.claimed.runId);
+  const waits = await loadWaits(db, ids);
+  for (const run of runs) for (const row of waits.get(run.claimed.runId) ?? []) addWait(run, row);
+}
+
 /**
  * A step with outside effects that had begun when its worker died may have had them. Where the pipeline does not want it
- * to run a second time by itself, it fails, and a person decides by retrying the run.
+ * to run a second time by itself, it fails and a person decides by retrying the run, or the run waits for that person.
  */
-function failInterruptedSteps(run: LiveRun, prior: readonly StepRecord[]): void {
+function handleInterruptedSteps(run: LiveRun, prior: readonly StepRecord[]): void {
   if (run.compiled.pipeline.onInterrupted === 'retry') return;
   for (const row of prior) {
     const step = run.compiled.byId.get(row.step);
     if (row.state !== 'running' || step?.type?.effects !== 'outside') continue;
     // A fan-out has no effects but its items'.
     if (row.item < 0 && step.items) continue;
+    if (run.compiled.pipeline.onInterrupted === 'wait_manual' && run.compiled.steps.includes(step)) {
+      run.interrupted ??= new Set();
+      run.interrupted.add(`${row.step}/${row.item}`);
+      continue;
+    }
     const progress = row.item < 0 ? stepProgress(run, row.step) : itemProgress(run, row.step, row.item);
     progress.state = 'failed';
-    progress.error = {
-      name: 'Interrupted',
-      message: 'its worker died while it ran; what it did outside is unknown, and the pipeline does not run it twice',
-      class: 'fatal',
-    };
+    progress.error = interruptedError;
   }
 }
 

@@ -10,15 +10,19 @@ import type { AbortReason } from '../steps/api.ts';
 import type { Attempt } from '../steps/attempt-services.ts';
 import type { AttemptResult } from '../steps/observed-step.ts';
 import { stepTimeoutMs } from './adaptive-timeouts.ts';
+import { insteadOfFailing } from './after-failure.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { flushRun } from './flush-run.ts';
 import { isHolding, type LiveRun, noteStep, noteTransition, type StepProgress, signalOf } from './live-run.ts';
+import { resumeWait } from './resume-wait.ts';
 import { evaluateInput, keepInput } from './step-input.ts';
 
 export type AttemptsEnd =
   | { kind: 'completed' }
   | { kind: 'failed' }
+  /** A person said so. */
+  | { kind: 'skipped'; by: string | null }
   /** Further off than a worker is held for; Infinity: until somebody says so. */
   | { kind: 'waiting'; untilMs: number; waitKind: WaitKind }
   /** A pause was asked for: what is left of it is for after the resume. */
@@ -38,13 +42,22 @@ export async function runAttempts(
 ): Promise<AttemptsEnd> {
   const signal = signalOf(run);
   let rateLimitedInARow = 0;
+  if (run.waits !== undefined || run.interrupted !== undefined) {
+    if (!signal.aborted && isHolding(run)) return { kind: 'paused' };
+    const instead = signal.aborted ? undefined : await resumeWait(run, step, item, progress, deps);
+    if (instead) return instead;
+  }
   for (;;) {
     const ended = interruption(run, signal, progress, deps);
     if (ended) return ended;
     const held = progress.notBefore - deps.clock.now();
     if (held > workerHoldMs) return { kind: 'waiting', untilMs: progress.notBefore, waitKind: 'step_retry' };
     if (isHolding(run)) return { kind: 'paused' };
-    if (held > 0 && !(await sleepUnlessAborted(held, signal))) continue;
+    if (held > 0) {
+      await sleepUnlessAborted(held, signal);
+      // A pause may have come meanwhile.
+      continue;
+    }
     const span = openAttemptSpan(run, step, item?.index, progress.attempts + 1);
     const result = await attemptOnce(run, step, item, progress, signal, span, deps);
     if (result.kind === 'completed') {
@@ -61,6 +74,12 @@ export async function runAttempts(
       if (result.kind === 'shutdown') progress.attempts -= 1;
       return { kind: 'interrupted', by: result.kind };
     }
+    if (result.kind === 'wait') {
+      span.end('success');
+      // Asking is no try: the step begins again with the answer.
+      progress.attempts -= 1;
+      return { kind: 'waiting', untilMs: result.untilMs, waitKind: result.waitKind };
+    }
     const { error } = result;
     rateLimitedInARow = error.class === 'rate_limited' ? rateLimitedInARow + 1 : 0;
     const decision = decideRetry(step.definition.retry, { ...progress, rateLimitedInARow }, error, deps.random());
@@ -69,7 +88,10 @@ export async function runAttempts(
     const word = result.kind === 'timeout' ? 'timeout' : 'failure';
     if (isOver) {
       span.end(word, error);
-      return failed(progress, deps);
+      const isOutOfTime = result.kind === 'timeout' && result.scope === 'run';
+      const instead = isOutOfTime ? undefined : await insteadOfFailing(run, step, item, progress, deps);
+      if (instead === 'again') continue;
+      return instead ?? failed(progress, deps);
     }
     progress.retries = decision.retries;
     progress.rateLimitedMs = decision.rateLimitedMs;

@@ -48,7 +48,10 @@ export function runSteps(run: LiveRun, steps: readonly CompiledStep[], deps: Exe
         if (interrupted !== undefined) active -= ready.length;
         else for (const step of ready) void carryOut(step);
       }
-      if (active === 0) resolve(endOf(run, steps, open, waits, interrupted));
+      if (active === 0) {
+        run.goOn = undefined;
+        resolve(endOf(run, steps, open, waits, interrupted));
+      }
     };
     const carryOut = async (step: CompiledStep): Promise<void> => {
       try {
@@ -62,6 +65,10 @@ export function runSteps(run: LiveRun, steps: readonly CompiledStep[], deps: Exe
       } catch (error) {
         reject(error);
       }
+    };
+    // Where nothing runs any more, the run is on its way back to the queue and goes on from there.
+    run.goOn = () => {
+      if (active > 0) advance().catch(reject);
     };
     advance().catch(reject);
   });
@@ -206,10 +213,16 @@ function noteEnd(run: LiveRun, step: CompiledStep, progress: StepProgress, end: 
     if (step.definition.continueOnError) reportStepDone(run, step, deps.clock);
   } else if (end.kind === 'waiting') {
     progress.state = 'waiting';
-    progress.notBefore = Number.isFinite(end.untilMs) ? end.untilMs : 0;
+    // What people or children end may end before its time: only a retry is held back until then.
+    const isHeldBack = end.waitKind === 'step_retry' || end.waitKind === 'rate_limit';
+    progress.notBefore = isHeldBack && Number.isFinite(end.untilMs) ? end.untilMs : 0;
     const reason = end.waitKind === 'step_retry' ? 'retry' : end.waitKind;
     noteStep(run, step, undefined, progress, { event: 'step.waiting', attempt, reason }, deps.clock);
     progress.state = 'pending';
+  } else if (end.kind === 'skipped') {
+    const reason = `skipped by ${end.by ?? 'nobody'}`;
+    noteStep(run, step, undefined, progress, { event: 'step.skipped', attempt, reason }, deps.clock);
+    reportStepSkipped(run, step, deps.clock);
   } else if (end.kind === 'paused') {
     progress.state = 'pending';
     noteStep(run, step, undefined, progress, { event: 'step.released', reason: 'pause' }, deps.clock);

@@ -8,7 +8,7 @@ import { SecretMask } from '../steps/secret-mask.ts';
 import type { Secrets } from '../store/secrets.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
-import type { LiveRun } from './live-run.ts';
+import { type LiveRun, stepKey } from './live-run.ts';
 
 export type StepInput =
   | { ok: true; value: unknown; env: Readonly<Record<string, string>>; secrets: readonly string[] }
@@ -25,8 +25,20 @@ export function evaluateInput(
   deps: InputDeps,
 ): StepInput | Promise<StepInput> {
   const { input, env } = step;
-  if (input.secrets.length + env.secrets.length === 0) return evaluateIn(run.scope, step, item, {}, deps);
-  return evaluateWithSecrets(run, step, item, [...env.secrets, ...input.secrets], deps);
+  const hasSecrets = input.secrets.length + env.secrets.length > 0;
+  const evaluated = hasSecrets
+    ? evaluateWithSecrets(run, step, item, [...env.secrets, ...input.secrets], deps)
+    : evaluateIn(run.scope, step, item, {}, deps);
+  if (run.edits === undefined) return evaluated;
+  const edits = run.edits.get(stepKey(step.definition.id, item?.index)) ?? {};
+  return evaluated instanceof Promise
+    ? evaluated.then((found) => withEdits(found, edits))
+    : withEdits(evaluated, edits);
+}
+
+/** What people and repairs gave replaces whole fields, as it is: nothing in it is evaluated. */
+function withEdits(evaluated: StepInput, edits: Readonly<Record<string, unknown>>): StepInput {
+  return evaluated.ok ? { ...evaluated, value: { ...(evaluated.value as object), ...edits } } : evaluated;
 }
 
 /** The same input with secrets left as references, for what is kept beyond the attempt. */
@@ -38,9 +50,16 @@ export function keepInput(run: LiveRun, step: CompiledStep, item: Item, deps: In
   const variables = Object.fromEntries(Object.entries(plain).filter(([name]) => !withSecrets.includes(name)));
   const scope = { ...run.scope, env: { ...deps.baseEnv, ...variables } };
   const kept = step.input.keep(item === undefined ? scope : { ...scope, item: item.value, index: item.index });
+  const edits = run.edits?.get(stepKey(step.definition.id, item?.index));
+  if (kept.ok && edits) return { ok: true, value: keptWithEdits(kept.value, edits) };
   if (kept.ok || withSecrets.length === 0) return kept;
   const hint = `a secret cannot come by way of env (${withSecrets.join(', ')}) where the input is kept: name it in \`with\``;
   return { ok: false, error: { ...kept.error, message: `${kept.error.message}; ${hint}` } };
+}
+
+function keptWithEdits(kept: KeptValue, edits: Readonly<Record<string, unknown>>): KeptValue {
+  const secrets = kept.secrets.filter(({ path }) => !Object.hasOwn(edits, String(path[0])));
+  return { value: { ...(kept.value as object), ...edits }, secrets };
 }
 
 async function evaluateWithSecrets(

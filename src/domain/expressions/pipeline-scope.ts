@@ -2,7 +2,7 @@
 import type { Pipeline, StepDefinition } from '../pipeline.ts';
 import type { StepCatalogue } from '../step-catalogue.ts';
 import { checkExpression } from './check-expression.ts';
-import { fixedScopeTypes, type ScopeTypes, stepScopeType } from './scope.ts';
+import { fixedScopeTypes, fixScopeTypes, type ScopeTypes, stepScopeType } from './scope.ts';
 import { splitTemplate } from './split-template.ts';
 import { anyType, typeFromJsonSchema, typeOfValue, type ValueType } from './value-type.ts';
 
@@ -16,6 +16,8 @@ export interface PipelineScopes {
   forStep(step: StepDefinition): ScopeTypes;
   /** For `if`, `foreach` and `env` of a step: as `forStep`, without `item` and `index`, and without its own env. */
   beforeStep(step: StepDefinition): ScopeTypes;
+  /** For `with` of a step's `ai_fix`: as `forStep`, with the error and the input that failed. */
+  forFix(step: StepDefinition): ScopeTypes;
 }
 
 const remembered = new WeakMap<ScopedPipeline, { catalogue: StepCatalogue; scopes: PipelineScopes }>();
@@ -53,6 +55,7 @@ function computeScopes(pipeline: ScopedPipeline, catalogue: StepCatalogue): Pipe
     pipeline: base,
     forStep: (step) => within.get(step) ?? base,
     beforeStep: (step) => before.get(step) ?? base,
+    forFix: (step) => ({ ...(within.get(step) ?? base), ...fixScopeTypes }),
   };
 }
 

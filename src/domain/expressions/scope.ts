@@ -16,6 +16,9 @@ export interface Scope {
   /** Only those named by `Template.secrets` need to be there. */
   readonly secrets: Readonly<Record<string, string>>;
   readonly tenant: string;
+  /** What a repair is given: the error, and the input that failed. */
+  readonly error?: { readonly name: string; readonly message: string; readonly details: unknown };
+  readonly input?: unknown;
 }
 
 export interface StepScope {
@@ -77,6 +80,12 @@ export const fixedScopeTypes = {
   },
   secrets: { kind: 'object', open: true, rest: text, fields: {} },
   tenant: text,
+} as const satisfies ScopeTypes;
+
+/** Types of the names that only a repair after an error can see. */
+export const fixScopeTypes = {
+  error: { kind: 'object', open: false, fields: { name: text, message: text, details: { kind: 'any' } } },
+  input: { kind: 'any' },
 } as const satisfies ScopeTypes;
 
 /** The type of `steps.X`, given the type of its output. */

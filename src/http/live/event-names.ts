@@ -29,6 +29,10 @@ export const historyEventNames = [
   'item.waiting',
   'item.cancelled',
   'item.released',
+  'item.skipped',
+  'wait.opened',
+  'wait.answered',
+  'wait.timed_out',
 ] as const;
 
 const pluginPrefix = 'step.event.';

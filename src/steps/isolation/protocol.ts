@@ -1,5 +1,5 @@
 // The messages between a node and a step in a process of its own; docs/STEP-PROTOCOL.md describes them for other languages.
-import type { Artifact, Compensation, Delivery, HostSettings, Json } from '../api.ts';
+import type { Artifact, Compensation, Delivery, HostSettings, Json, Suspension, SuspensionAnswer } from '../api.ts';
 import type { PluginSource } from '../load-plugins.ts';
 
 export const protocolVersion = 1;
@@ -63,6 +63,7 @@ export interface Calls {
   'artifacts.put': { params: { name: string; mediaType: string; file: string }; answer: Artifact };
   'artifacts.get': { params: { id: string }; answer: { artifact: Artifact; file: string } };
   'outbox.put': { params: Record<string, never>; answer: { id: string } };
+  suspend: { params: Suspension; answer: SuspensionAnswer };
   'secrets.get': { params: { name: string }; answer: string };
   'sql.open': { params: { name: string; readOnly: boolean }; answer: null };
   'sql.query': {

@@ -82,6 +82,7 @@ export function createRemoteContext(
         return { artifact, content };
       },
     },
+    suspend: (question) => call('suspend', question),
     secrets: { get: (name) => call('secrets.get', { name }) },
     async sql(name, options) {
       const connection = { name, readOnly: options?.readOnly ?? false };

@@ -1,8 +1,9 @@
 // Services for a step under test: everything a step does to its host is kept in memory.
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
+import { decisionsOf, type Question, timeoutAnswer, usualDecision } from '../../domain/wait.ts';
 import { type Artifact, type HostSettings, type Json, type SqlConnection, StepError } from '../api.ts';
-import type { AttemptServices, LogLine } from '../attempt-services.ts';
+import type { Asked, AttemptServices, LogLine } from '../attempt-services.ts';
 
 /** What a step did to its host, in the order it did it. */
 export interface Recorded {
@@ -13,6 +14,8 @@ export interface Recorded {
   artifacts: { artifact: Artifact; content: Uint8Array }[];
   /** Calls put into the outbox, each once: by id, the input. */
   outbox: Map<string, unknown>;
+  /** Questions that the step put, each once. */
+  waits: Question[];
 }
 
 /** One thing a step did, as it happens. */
@@ -29,11 +32,16 @@ export interface RecordingOptions {
   workspaceDir: string;
   secrets: Readonly<Record<string, string>>;
   sql: (name: string, options: { readOnly: boolean }) => Promise<SqlConnection>;
+  /** What people answer, by key; a question without one stays open. */
+  answers?: Readonly<Record<string, ScriptedAnswer>>;
   onSeen?: (seen: Seen) => void;
 }
 
+/** `timeout`: nobody answers in time. */
+export type ScriptedAnswer = 'timeout' | { decision?: string; data?: Json; by?: string };
+
 export function createRecorded(checkpoint?: Json): Recorded {
-  return { log: [], progress: [], events: [], checkpoint, artifacts: [], outbox: new Map() };
+  return { log: [], progress: [], events: [], checkpoint, artifacts: [], outbox: new Map(), waits: [] };
 }
 
 export function createRecordingServices(recorded: Recorded, options: RecordingOptions): AttemptServices {
@@ -79,9 +87,31 @@ export function createRecordingServices(recorded: Recorded, options: RecordingOp
       recorded.outbox.set(id, value);
       return { id };
     },
+    async ask(_attempt, question) {
+      const isNew = !recorded.waits.some(({ key }) => key === question.key);
+      if (isNew) recorded.waits.push(question);
+      const answer = Object.hasOwn(options.answers ?? {}, question.key) ? options.answers?.[question.key] : undefined;
+      // As in a run: the attempt that asks ends, and the one after the answer is told.
+      if (isNew || answer === undefined) return { kind: 'open', untilMs: Number.POSITIVE_INFINITY };
+      return answered(question, answer);
+    },
     workspace() {
       mkdirSync(options.workspaceDir, { recursive: true });
       return options.workspaceDir;
     },
   };
+}
+
+function answered(question: Question, answer: ScriptedAnswer): Asked {
+  if (answer === 'timeout') {
+    const timedOut = timeoutAnswer(question, new Date(0));
+    return timedOut.ok ? { kind: 'answered', answer: timedOut.answer } : { kind: 'failed', error: timedOut.error };
+  }
+  const decision = answer.decision ?? usualDecision(question);
+  const known = decisionsOf(question);
+  if (decision === undefined || (known && !known.includes(decision))) {
+    throw new Error(`the answer to ${question.key} has to be one of ${known?.join(', ')}`);
+  }
+  const { data = null, by = 'tester' } = answer;
+  return { kind: 'answered', answer: { decision, data, by, at: new Date(0).toISOString(), timedOut: false } };
 }

@@ -21,9 +21,15 @@ import type { Attempt, LogLine } from '../attempt-services.ts';
 import { type AttemptResult, createObservedStep } from '../observed-step.ts';
 import type { RegisteredStep } from '../registry.ts';
 import { findStep } from './find-step.ts';
-import { createRecorded, createRecordingServices, type Recorded, type Seen } from './recording-services.ts';
+import {
+  createRecorded,
+  createRecordingServices,
+  type Recorded,
+  type ScriptedAnswer,
+  type Seen,
+} from './recording-services.ts';
 
-export type { LogLine, RetryPolicy, Seen };
+export type { LogLine, RetryPolicy, ScriptedAnswer, Seen };
 
 export interface TestStepOptions {
   /** Name of the step within its plugin; may be left out where the plugin has one step. */
@@ -50,6 +56,11 @@ export interface TestStepOptions {
   idempotencyKey?: string;
   /** Makes it a call from the outbox. */
   delivery?: Delivery;
+  /**
+   * What people answer to `ctx.suspend`, by key (`approval/1`); `timeout`: nobody does, in time. The attempt that asks ends as
+   * `wait`, and one after it is told the answer, beyond `attempts`. A question without an answer ends the test as `wait`.
+   */
+  answers?: Readonly<Record<string, ScriptedAnswer>>;
   /** What `ctx.checkpoint.load` finds at first. */
   checkpoint?: Json;
   /** What `ctx.sql` finds by name: objects with `query`. */
@@ -93,7 +104,7 @@ export interface StepFailure {
   details?: Json;
 }
 
-export type AttemptEnd = 'completed' | 'failed' | 'timeout' | 'cancelled' | 'lease_lost' | 'shutdown';
+export type AttemptEnd = 'completed' | 'failed' | 'wait' | 'timeout' | 'cancelled' | 'lease_lost' | 'shutdown';
 
 export interface TestedAttempt<Output = Json> {
   attempt: number;
@@ -114,6 +125,8 @@ export interface TestedStep<Output = Json> extends Omit<TestedAttempt<Output>, '
   artifacts: (Artifact & { content: Uint8Array; text: string })[];
   /** Calls that the step put into the outbox. */
   outbox: { id: string; input: unknown }[];
+  /** What the step asked by `ctx.suspend`, each question once. */
+  waits: readonly { kind: string; key: string; message: string | null; form: Json; timeoutMs: number | null }[];
   /** What an attempt after these would load. */
   checkpoint: Json | undefined;
   /** What `compensate` came to, where it was asked for. */
@@ -179,6 +192,7 @@ function createTries(
     workspaceDir: workspace,
     secrets: options.secrets ?? {},
     sql: async (name) => connection(options, name),
+    answers: options.answers ?? {},
     onSeen: (seen) => options.watch?.(seen, abort),
   });
   services.workspace({} as never);
@@ -202,13 +216,20 @@ function createTries(
       const who = compensation === undefined ? about : undoing;
       const result = await observed.run(step, { ...who, attempt, token, signal: controller.signal });
       options.signal?.removeEventListener('abort', onAbort);
-      const next = whatFollows(result, policy, used);
+      const next = result.kind === 'wait' ? undefined : whatFollows(result, policy, used);
       attempts.push({ ...attemptEnd<Output>(result), attempt, next });
-      if (next?.kind !== 'retry' || attempts.length >= most) return attempts;
+      if (result.kind === 'wait' && isAnswered(recorded, options)) continue;
+      const tried = attempts.filter(({ end }) => end !== 'wait').length;
+      if (next?.kind !== 'retry' || tried >= most) return attempts;
       // A node that stops gives the attempt back; every other one is counted.
       if (result.kind !== 'shutdown') attempt++;
     }
   };
+}
+
+/** Whether all that was asked so far has an answer: then the step runs again, and goes on. */
+function isAnswered({ waits }: Recorded, { answers = {} }: TestStepOptions): boolean {
+  return waits.every(({ key }) => Object.hasOwn(answers, key));
 }
 
 /** As the worker decides; a run that lost its node goes on elsewhere at once. */
@@ -258,9 +279,10 @@ function report<Output>(
       text: new TextDecoder().decode(content),
     })),
     outbox: [...recorded.outbox].map(([id, input]) => ({ id, input })),
+    waits: recorded.waits,
     checkpoint: recorded.checkpoint,
     compensation: undone && lastUndone && { end: lastUndone.end, error: lastUndone.error, attempts: undone },
-    aborted: end === 'completed' || end === 'failed' ? undefined : end,
+    aborted: end === 'completed' || end === 'failed' || end === 'wait' ? undefined : end,
   };
 }
 

@@ -1,0 +1,110 @@
+// Puts the questions of steps, and tells in the run's history what became of them.
+import type { Clock } from '../base/clock.ts';
+import type { Queryable } from '../db/database.ts';
+import { CronwrightError } from '../domain/errors.ts';
+import { type Question, timeoutAnswer } from '../domain/wait.ts';
+import type { EventBus } from '../observe/events.ts';
+import type { Asked, Attempt } from '../steps/attempt-services.ts';
+import { claimTelling, expireWait, findWait, openWait, type WaitKey, type WaitRow } from '../store/waits.ts';
+import { type LiveRun, noteTransition } from './live-run.ts';
+
+export interface AskDeps {
+  db: Queryable;
+  clock: Clock;
+  events: EventBus;
+}
+
+/** A question is asked once: the step that runs again finds the one it put, and the answer where there is one. */
+export async function askQuestion(
+  run: LiveRun | undefined,
+  attempt: Attempt,
+  question: Question,
+  deps: AskDeps,
+): Promise<Asked> {
+  const { runId, step, token } = attempt;
+  const key: WaitKey = { runId, step, item: attempt.item ?? -1, key: question.key };
+  const found = await findWait(deps.db, key);
+  if (found !== undefined && found.state !== 'cancelled') return stateOf(run, key, found, deps);
+  const asked = { ...question, ...key, token, askedBy: 'step' as const, attempt: attempt.attempt };
+  const opened = await openWait(deps.db, asked);
+  if (opened === undefined) {
+    const message = `the run ${runId} now belongs to another worker`;
+    throw new CronwrightError('conflict', message);
+  }
+  if (run !== undefined) {
+    run.waits ??= new Map();
+    tellOpened(run, key, question, opened.timeoutAt, deps);
+  }
+  return { kind: 'open', untilMs: opened.timeoutAt?.getTime() ?? Number.POSITIVE_INFINITY };
+}
+
+async function stateOf(run: LiveRun | undefined, key: WaitKey, row: WaitRow, deps: AskDeps): Promise<Asked> {
+  if (row.state === 'open' && !row.isDue) {
+    return { kind: 'open', untilMs: row.timeoutAt?.getTime() ?? Number.POSITIVE_INFINITY };
+  }
+  const settled = row.state === 'open' ? await expire(run, key, row, deps) : row;
+  if (settled.state === 'timed_out') {
+    const timedOut = timeoutAnswer(settled, settled.answeredAt ?? new Date(deps.clock.now()));
+    return timedOut.ok ? { kind: 'answered', answer: timedOut.answer } : { kind: 'failed', error: timedOut.error };
+  }
+  if (run !== undefined) await tellAnswered(run, settled, deps);
+  const at = (settled.answeredAt ?? new Date(deps.clock.now())).toISOString();
+  const { decision, data, answeredBy: by } = settled;
+  return {
+    kind: 'answered',
+    answer: { decision: decision ?? 'continue', data: data ?? null, by, at, timedOut: false },
+  };
+}
+
+/** Its time is up; who answered just before is heard all the same. */
+export async function expire(run: LiveRun | undefined, key: WaitKey, row: WaitRow, deps: AskDeps): Promise<WaitRow> {
+  const answeredAt = await expireWait(deps.db, key);
+  if (answeredAt === undefined) return (await findWait(deps.db, key)) ?? row;
+  if (run !== undefined && row.kind !== 'timer') {
+    const { key: name, kind, onTimeout } = row;
+    note(run, key, { event: 'wait.timed_out', data: { key: name, kind, on_timeout: onTimeout } }, deps);
+    deps.events.emit('wait.timed_out', { ...about(run, key), kind, onTimeout });
+  }
+  return { ...row, state: 'timed_out', answeredAt, told: true };
+}
+
+/** Said once, by whichever worker first acts on it. */
+export async function tellAnswered(run: LiveRun, row: WaitRow, deps: AskDeps): Promise<void> {
+  if (row.told) return;
+  const key = { runId: run.claimed.runId, step: row.step, item: row.item, key: row.key };
+  if (!(await claimTelling(deps.db, key))) return;
+  const actor = row.answeredBy === null ? {} : { actor: row.answeredBy };
+  note(
+    run,
+    key,
+    { event: 'wait.answered', ...actor, data: { key: row.key, kind: row.kind, decision: row.decision } },
+    deps,
+  );
+}
+
+export function tellOpened(
+  run: LiveRun,
+  key: WaitKey,
+  { kind, message, approvers }: Pick<Question, 'kind' | 'message' | 'approvers'>,
+  timeoutAt: Date | null,
+  deps: AskDeps,
+): void {
+  const data = { key: key.key, kind, message, approvers, timeout_at: timeoutAt?.toISOString() ?? null };
+  note(run, key, { event: 'wait.opened', data }, deps);
+  const until = timeoutAt === null ? {} : { timeoutAt: timeoutAt.getTime() };
+  deps.events.emit('wait.opened', { ...about(run, key), kind, ...until });
+}
+
+export function note(
+  run: LiveRun,
+  { step, item }: Pick<WaitKey, 'step' | 'item'>,
+  told: { event: string; actor?: string; data: unknown },
+  deps: Pick<AskDeps, 'clock'>,
+): void {
+  noteTransition(run, { ...told, step, ...(item < 0 ? {} : { item }) }, deps.clock);
+}
+
+function about(run: LiveRun, { step, item, key }: WaitKey) {
+  const { runId, tenant, pipeline } = run.claimed;
+  return { runId, tenant, pipeline, step, ...(item < 0 ? {} : { item }), key };
+}
