@@ -5,6 +5,7 @@ import { CronwrightError } from '../domain/errors.ts';
 import { isTerminal } from '../domain/run.ts';
 import { estimateEnd, etaReasons, etaSources, type RunEstimate, reasonForNoEstimate } from '../domain/run-estimate.ts';
 import { isUuid } from './cursor.ts';
+import { waitsOfRun, waitView } from './list-waits.ts';
 import { findPastRemainder } from './past-remainder.ts';
 import { type RunRow, type RunView, runColumns, runView, toRunView } from './run-view.ts';
 import { anyJson, maybeInstant } from './view-fields.ts';
@@ -34,6 +35,7 @@ export const runDetail = runView
     lineage: z.array(z.uuid()).describe('the runs it goes back to, the first one first, at most 100'),
     children: z.array(z.uuid()).describe('runs made from this one, newest first, at most 100'),
     traceparent: z.string().nullable(),
+    waits: z.array(waitView).describe('what it asks and has asked, newest first, at most 200'),
   })
   .meta({ id: 'RunDetail' });
 
@@ -88,6 +90,7 @@ export async function getRun(db: Queryable, tenant: string | null, id: string): 
     lineage: run.parent_id === null ? [] : await lineageOf(db, run.parent_id),
     children,
     traceparent,
+    waits: await waitsOfRun(db, id),
   };
 }
 
