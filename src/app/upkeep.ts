@@ -4,6 +4,8 @@ import type { Clock } from '../base/clock.ts';
 import type { Service } from '../base/service.ts';
 import type { Settings } from '../config/load-settings.ts';
 import type { Database } from '../db/database.ts';
+import { createParentWatch } from '../maintenance/parent-watch.ts';
+import { createPauseSweep } from '../maintenance/pause-sweep.ts';
 import { createPruner } from '../maintenance/pruner.ts';
 import { createRescuer } from '../maintenance/rescuer.ts';
 import { createStuckWatch } from '../maintenance/stuck-watch.ts';
@@ -50,6 +52,7 @@ export function createUpkeep(options: UpkeepOptions): Service[] {
       onRescued: options.onReady,
       noticesOf: execute.noticesOf,
     }),
+    createParentWatch({ db, events, node, everyMs: timing.rescueMs, onReady: options.onReady }),
     createPruner({
       db,
       clock,
@@ -59,6 +62,14 @@ export function createUpkeep(options: UpkeepOptions): Service[] {
       everyMs: timing.pruneMs,
       workspaces: join(settings.dataDir, 'workspaces'),
       keepWorkspacesMs: retention.logsMs,
+    }),
+    createPauseSweep({
+      db,
+      clock,
+      events,
+      everyMs: timing.pollMs,
+      idleMs: timing.rescueMs,
+      onReady: options.onReady,
     }),
     createStuckWatch({ db, events, node, stuckMs: timing.stuckMs }),
     createUnservedWatch({

@@ -1,10 +1,10 @@
 // Cancels a run: at once where nobody works on it, else by asking its worker.
 import { type Queryable, statement } from '../db/database.ts';
-import { CronwrightError } from '../domain/errors.ts';
-import { canTransition, isTerminal, type RunState } from '../domain/run.ts';
+import { canTransition, type RunState } from '../domain/run.ts';
 import type { SlotKey } from '../queue/admit-runs.ts';
 import { admitQuietly } from './announce-runs.ts';
 import type { ControlContext } from './control-context.ts';
+import { forbiddenTransition } from './forbidden-transition.ts';
 import { lockRun } from './lock-run.ts';
 
 export interface CancelledRun {
@@ -58,7 +58,7 @@ export async function cancelRun(
   const { run, freed } = await db.transaction(
     async (tx) => {
       const run = await lockRun(tx, options.tenant, options.id);
-      if (!canTransition(run.state, 'cancelled')) throw cannotCancel(options.id, run.state);
+      if (!canTransition(run.state, 'cancelled')) throw forbiddenTransition(options.id, run.state, 'cancelled');
       if (run.state === 'running') {
         await tx.query(ask, [options.id, options.actor, options.reason ?? null, run.token]);
         return { run, freed: [] };
@@ -101,11 +101,4 @@ async function cancelAtOnce(
     reason,
   ]);
   return rows.filter((row) => row.run_id === null).map(({ tenant, key }) => ({ tenant, key }));
-}
-
-function cannotCancel(id: string, state: RunState): CronwrightError {
-  const why = isTerminal(state) ? 'it has ended' : 'this state cannot be left that way';
-  return new CronwrightError('conflict', `run "${id}" is ${state} and cannot become cancelled: ${why}`, {
-    details: { state, requested: 'cancelled' },
-  });
 }

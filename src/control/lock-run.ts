@@ -4,6 +4,7 @@ import { CronwrightError } from '../domain/errors.ts';
 import type { Origin, RunState, TerminalState } from '../domain/run.ts';
 
 export interface LockedRun {
+  /** As it is seen from outside: a run that lives only for its rollback is `rolling_back`. */
   state: RunState;
   pipeline: string;
   schedule: string | null;
@@ -12,12 +13,30 @@ export interface LockedRun {
   /** The node that holds it. */
   node: string | null;
   startedAt: Date | null;
+  /** What its worker was asked for and has not obeyed yet. */
+  request: 'pause' | 'cancel' | null;
+  /** The pause of its pipeline or tenant that holds it, or asks for it. */
+  heldBy: string | null;
+  /** Not before this instant. */
+  runAt: Date | null;
 }
 
 const lock = statement(
   'lock_live_run',
-  'select state, token, node, started_at from cronwright.queue where run_id = $1 for update',
+  `select case when rolls_back is true and state in ('pending', 'running', 'waiting') then 'rolling_back' else state end as state,
+    token, node, started_at, request, held_by, run_at
+  from cronwright.queue where run_id = $1 for update`,
 );
+
+interface LiveRow {
+  state: RunState;
+  token: number;
+  node: string | null;
+  started_at: Date | null;
+  request: 'pause' | 'cancel' | null;
+  held_by: string | null;
+  run_at: Date | null;
+}
 
 // Read after the lock: a worker that finished the run meanwhile has committed its end.
 const read = statement(
@@ -30,9 +49,7 @@ const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 /** Throws `not_found`. */
 export async function lockRun(tx: Queryable, tenant: string, id: string): Promise<LockedRun> {
   if (!uuid.test(id)) throw notFound(id);
-  const live = (
-    await tx.query<{ state: RunState; token: number; node: string | null; started_at: Date | null }>(lock, [id])
-  ).rows[0];
+  const live = (await tx.query<LiveRow>(lock, [id])).rows[0];
   const run = (
     await tx.query<{ pipeline: string; schedule: string | null; origin: Origin; state: TerminalState | null }>(read, [
       id,
@@ -44,8 +61,9 @@ export async function lockRun(tx: Queryable, tenant: string, id: string): Promis
   const state = run.state ?? live?.state;
   // Between the two reads at READ COMMITTED a run can only have ended, and then its end is what was read.
   if (!state) throw new CronwrightError('internal', `run "${id}" has neither a live row nor an end`);
-  const { token = 0, node = null, started_at: startedAt = null } = live ?? {};
-  return { state, pipeline, schedule, origin, token, node, startedAt };
+  const { token = 0, node = null, started_at: startedAt = null, request = null } = live ?? {};
+  const { held_by: heldBy = null, run_at: runAt = null } = live ?? {};
+  return { state, pipeline, schedule, origin, token, node, startedAt, request, heldBy, runAt };
 }
 
 function notFound(id: string): CronwrightError {

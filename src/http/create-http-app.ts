@@ -11,10 +11,12 @@ import { jsonResponse, redirectTo, textResponse } from './response.ts';
 import type { Route, RouteServer } from './route.ts';
 import { cronRoutes } from './routes/cron-routes.ts';
 import { eventStream, liveRoutes, socketUpgrade } from './routes/live-routes.ts';
+import { pauseRoutes } from './routes/pause-routes.ts';
 import { pipelineRoutes } from './routes/pipeline-routes.ts';
 import { queueRoutes } from './routes/queue-routes.ts';
 import { runRoutes } from './routes/run-routes.ts';
 import { scheduleRoutes } from './routes/schedule-routes.ts';
+import { waitRoutes } from './routes/wait-routes.ts';
 import { traceRequest } from './trace-request.ts';
 
 /** What a request carries through the app: Node's own message, and the route it met, for the event of its end. */
@@ -37,7 +39,9 @@ export type Mount = (method: 'GET' | 'POST', path: string, handler: HttpHandler)
 export const apiRoutes: readonly Route[] = [
   ...pipelineRoutes,
   ...runRoutes,
+  ...waitRoutes,
   ...scheduleRoutes,
+  ...pauseRoutes,
   ...queueRoutes,
   ...cronRoutes,
   ...liveRoutes,

@@ -31,6 +31,10 @@ export interface Events {
   'run.rescued': { runId: string; tenant: string; node: string; deadLetter: boolean };
   /** No progress for longer than `timing.stuck`; nothing is done about it. */
   'run.stuck': { runId: string; tenant: string; pipeline: string; step: string; forMs: number };
+  /** Waiting raised the priority of runs. */
+  'runs.aged': { runs: number; agingMs: number };
+  /** A peer asked for quiet: no run of the tenant calls by this key for so long. */
+  'rate_limit.closed': { tenant: string; key: string; runId: string; reason: string; forMs: number };
   /** Runs are ready that no living node can take; told once while it lasts. */
   'run.unservable': {
     queue: string;

@@ -18,6 +18,8 @@ const levels: Levels = {
   'run.rescued': ({ deadLetter }) => (deadLetter ? 'error' : 'warn'),
   'run.stuck': 'warn',
   'run.unservable': 'error',
+  'runs.aged': 'info',
+  'rate_limit.closed': 'warn',
   'version.refused': 'warn',
   'run.rollback_failed': 'error',
   'run.paused': 'info',

@@ -1,6 +1,8 @@
 // Finds the schedules whose time has come, and how long until the next one.
 import { type Queryable, statement } from '../db/database.ts';
 import type { ScheduleDefinition } from '../domain/schedule.ts';
+import type { PausedRange } from '../domain/schedule-clock.ts';
+import { pausesOfSchedule } from './pauses.ts';
 
 export interface DueScheduleRow {
   tenant: string;
@@ -11,6 +13,8 @@ export interface DueScheduleRow {
   version: number;
   pausedAt: Date | null;
   pausedUntil: Date | null;
+  /** Of its pipeline and its tenant, as far as they are not decided. */
+  scopePauses: readonly PausedRange[];
   /** Runs of the schedule that have not ended. */
   liveRuns: number;
   /** Number of the last apply of a configuration: what it put in force is what decides. Null: none was ever recorded. */
@@ -22,6 +26,7 @@ export interface DueScheduleRow {
 const due = statement(
   'find_due_schedules',
   `select s.tenant, s.id, s.pipeline, s.definition, s.cursor_at, s.version, s.paused_at, s.paused_until,
+    ${pausesOfSchedule},
     (select count(*) from cronwright.queue q where q.tenant = s.tenant and q.schedule = s.id) as live_runs,
     (select max(a.seq) from cronwright.config_applies a) as config_seq,
     (extract(epoch from coalesce($1::timestamptz, now())) * 1000)::float8 as now_ms
@@ -51,6 +56,7 @@ export async function findDueSchedules(
     version: number;
     paused_at: Date | null;
     paused_until: Date | null;
+    scope_pauses: PausedRange[] | null;
     live_runs: number;
     config_seq: number | null;
     now_ms: number;
@@ -64,6 +70,7 @@ export async function findDueSchedules(
     version: row.version,
     pausedAt: row.paused_at,
     pausedUntil: row.paused_until,
+    scopePauses: row.scope_pauses ?? [],
     liveRuns: row.live_runs,
     configSeq: row.config_seq,
     nowMs: row.now_ms,

@@ -1,4 +1,4 @@
-// Wakes runs whose time has come: scheduled ones start, waiting and retrying ones go on.
+// Wakes runs whose time has come: scheduled ones start, waiting and retrying ones go on. A pending one with a time was paused before it.
 import { type Queryable, statement } from '../db/database.ts';
 
 export interface WokenRun {
@@ -14,7 +14,7 @@ const wake = statement(
   `with due as (
     select run_id, state from cronwright.queue
     where run_at <= coalesce($1::timestamptz, now())
-      and state not in ('pending', 'running', 'paused', 'rolling_back', 'rollback_failed')
+      and state not in ('running', 'paused', 'rolling_back', 'rollback_failed')
     order by run_at nulls last
     limit $2
     for update skip locked
@@ -22,12 +22,13 @@ const wake = statement(
     insert into cronwright.history (run_id, seq, tenant, node, at, transitions)
     select q.run_id, coalesce((select max(h.seq) from cronwright.history h where h.run_id = q.run_id), 1) + 1, q.tenant,
       $3::uuid, coalesce($1::timestamptz, now()),
-      jsonb_build_array(jsonb_build_object('event', 'run.woken', 'from', q.state, 'to', 'pending',
-        'at', floor(extract(epoch from coalesce($1::timestamptz, now())) * 1000)))
+      jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('event', 'run.woken', 'from', nullif(q.state, 'pending'),
+        'to', 'pending', 'at', floor(extract(epoch from coalesce($1::timestamptz, now())) * 1000))))
     from cronwright.queue q where q.run_id = any(array(select run_id from due))
   )
   update cronwright.queue
   set state = 'pending', run_at = null, wait_kind = null,
+    blocked_on = case when blocked_on = 'run_at' then limits[1] else blocked_on end,
     pinned_at = case when pinned_at is not null then coalesce($1::timestamptz, now()) end,
     attempt = case when state = 'retrying' then attempt + 1 else attempt end,
     attempt_started_at = case when state <> 'retrying' then attempt_started_at
@@ -41,7 +42,7 @@ const wake = statement(
 const nextTimer = statement(
   'next_timer',
   `select (extract(epoch from (min(run_at) - coalesce($1::timestamptz, now()))) * 1000)::float8 as wait_ms
-  from cronwright.queue where run_at is not null and state in ('scheduled', 'retrying', 'waiting')`,
+  from cronwright.queue where run_at is not null and state in ('scheduled', 'retrying', 'waiting', 'pending')`,
 );
 
 export async function wakeRuns(

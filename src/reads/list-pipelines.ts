@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { type Queryable, statement } from '../db/database.ts';
 import type { Pipeline } from '../domain/pipeline.ts';
 import { runStates } from '../domain/run.ts';
+import { listPauses, type Pause } from '../queue/pauses.ts';
+import { pauseView, toPauseView } from './pause-view.ts';
 import { anyJson, instant, type Page } from './view-fields.ts';
 
 export const pipelineView = z
@@ -29,6 +31,7 @@ export const pipelineView = z
         timeout_ms: z.int(),
       }),
     ),
+    paused: pauseView.nullable().describe('its own pause, or that of its tenant; nothing of it starts'),
     live_runs: z.int(),
     last_run: z.object({ id: z.uuid(), state: z.enum(runStates), created_at: instant }).nullable(),
   })
@@ -60,12 +63,17 @@ interface NewestRow {
 /** Views of the given pipelines, in their order. */
 export async function describePipelines(db: Queryable, pipelines: readonly Pipeline[]): Promise<PipelineView[]> {
   if (pipelines.length === 0) return [];
-  const { rows } = await db.query<NewestRow>(newestRuns, [
-    pipelines.map((pipeline) => pipeline.tenant),
-    pipelines.map((pipeline) => pipeline.id),
+  const [{ rows }, pauses] = await Promise.all([
+    db.query<NewestRow>(newestRuns, [
+      pipelines.map((pipeline) => pipeline.tenant),
+      pipelines.map((pipeline) => pipeline.id),
+    ]),
+    listPauses(db, null),
   ]);
   const newest = new Map(rows.map((row) => [`${row.tenant}\n${row.pipeline}`, row]));
-  return pipelines.map((pipeline) => toView(pipeline, newest.get(`${pipeline.tenant}\n${pipeline.id}`)));
+  return pipelines.map((pipeline) =>
+    toView(pipeline, newest.get(`${pipeline.tenant}\n${pipeline.id}`), pauseOver(pipeline, pauses)),
+  );
 }
 
 /** A page of pipelines by id; the cursor is the last id. */
@@ -83,7 +91,12 @@ export async function listPipelines(
   };
 }
 
-function toView(pipeline: Pipeline, newest: NewestRow | undefined): PipelineView {
+function pauseOver({ tenant, id }: Pipeline, pauses: readonly Pause[]): Pause | undefined {
+  const ofTenant = pauses.filter((pause) => pause.tenant === tenant);
+  return ofTenant.find((pause) => pause.pipeline === id) ?? ofTenant.find((pause) => pause.pipeline === null);
+}
+
+function toView(pipeline: Pipeline, newest: NewestRow | undefined, pause: Pause | undefined): PipelineView {
   return {
     id: pipeline.id,
     tenant: pipeline.tenant,
@@ -105,6 +118,7 @@ function toView(pipeline: Pipeline, newest: NewestRow | undefined): PipelineView
       foreach: step.foreach !== undefined,
       timeout_ms: step.timeoutMs,
     })),
+    paused: pause ? toPauseView(pause) : null,
     live_runs: newest?.live_runs ?? 0,
     last_run: newest?.id ? { id: newest.id, state: newest.state, created_at: newest.created_at } : null,
   };

@@ -35,12 +35,18 @@ export const scheduleView = z
 export type ScheduleView = z.infer<typeof scheduleView>;
 
 const columns = `s.id, s.tenant, s.pipeline, s.definition, s.enabled, s.cursor_at, s.next_at, s.paused_at, s.paused_until,
-    s.paused_by, s.paused_reason, s.error, s.last_run_id, s.last_nominal_at,
+    s.paused_by, s.paused_reason, p.pipeline as scope, p.paused_at as scope_paused_at, p.until_at as scope_until,
+    p.paused_by as scope_by, p.reason as scope_reason, s.error, s.last_run_id, s.last_nominal_at,
     coalesce(r.state, q.state) as last_state, now() as read_at,
     (select count(*) from cronwright.queue l where l.tenant = s.tenant and l.schedule = s.id) as live_runs`;
 
 const joins = `left join cronwright.runs r on r.id = s.last_run_id
-  left join cronwright.queue q on q.run_id = s.last_run_id`;
+  left join cronwright.queue q on q.run_id = s.last_run_id
+  left join lateral (
+    select pipeline, paused_at, until_at, paused_by, reason from cronwright.pauses
+    where tenant = s.tenant and pipeline in ('', s.pipeline) and ended_at is null and (until_at is null or until_at > now())
+    order by pauses.pipeline desc limit 1
+  ) p on true`;
 
 const list = statement(
   'list_schedules',
@@ -87,6 +93,12 @@ interface ScheduleRow {
   paused_until: Date | null;
   paused_by: string | null;
   paused_reason: string | null;
+  /** What is paused as a whole: its pipeline, or (empty) its tenant; null: neither. */
+  scope: string | null;
+  scope_paused_at: Date;
+  scope_until: Date | null;
+  scope_by: string;
+  scope_reason: string | null;
   error: string | null;
   last_run_id: string | null;
   last_nominal_at: Date | null;
@@ -136,10 +148,7 @@ function toView(row: ScheduleRow): ScheduleView {
     next_at: nextAt,
     next_local: nextAt === null ? null : localTime(nextAt, definition.timezone),
     cursor_at: row.cursor_at,
-    paused:
-      state !== 'paused' || row.paused_at === null
-        ? null
-        : { at: row.paused_at, until: row.paused_until, by: row.paused_by, reason: row.paused_reason },
+    paused: state === 'paused' ? pauseOf(row) : null,
     error: row.error,
     last_run:
       row.last_run_id === null || row.last_state === null
@@ -150,16 +159,34 @@ function toView(row: ScheduleRow): ScheduleView {
   };
 }
 
+/** Its own, or else that of its pipeline or tenant. */
+function pauseOf(row: ScheduleRow): ScheduleView['paused'] {
+  if (isPausedItself(row)) {
+    return { at: row.paused_at, until: row.paused_until, by: row.paused_by, reason: row.paused_reason };
+  }
+  const what = row.scope === '' ? 'its tenant is paused' : 'its pipeline is paused';
+  const reason = row.scope_reason === null ? what : `${what}: ${row.scope_reason}`;
+  return { at: row.scope_paused_at, until: row.scope_until, by: row.scope_by, reason };
+}
+
+/** A pause that has run out is cleared with the next fire. */
+function isPausedItself(row: ScheduleRow): row is ScheduleRow & { paused_at: Date } {
+  return row.paused_at !== null && (row.paused_until === null || row.paused_until > row.read_at);
+}
+
 function stateOf(row: ScheduleRow): ScheduleView['state'] {
   if (!row.enabled) return 'disabled';
-  // A pause that has run out is cleared with the next fire.
-  if (row.paused_at !== null && (row.paused_until === null || row.paused_until > row.read_at)) return 'paused';
+  if (isPausedItself(row) || row.scope !== null) return 'paused';
   return row.error === null ? 'active' : 'broken';
 }
 
 /** The row's next_at is when the scheduler looks again, which may be for other reasons: the pattern tells the next fire. */
-function nextFire({ definition, cursor_at, paused_at, paused_until }: ScheduleRow): Date | null {
-  const pauses = paused_at ? [{ fromMs: paused_at.getTime(), untilMs: paused_until?.getTime() ?? null }] : [];
+function nextFire({ definition, cursor_at, ...row }: ScheduleRow): Date | null {
+  const range = (from: Date, until: Date | null) => ({ fromMs: from.getTime(), untilMs: until?.getTime() ?? null });
+  const pauses = [
+    ...(row.paused_at ? [range(row.paused_at, row.paused_until)] : []),
+    ...(row.scope === null ? [] : [range(row.scope_paused_at, row.scope_until)]),
+  ];
   try {
     const next = nextUnpaused(createScheduleClock(definition).fires, pauses, cursor_at.getTime());
     return next === null ? null : new Date(next);

@@ -1,6 +1,8 @@
 // How full the queue is and how long runs wait in it.
 import { z } from 'zod';
 import { type Queryable, statement } from '../db/database.ts';
+import { listPauses } from '../queue/pauses.ts';
+import { pauseView, toPauseView } from './pause-view.ts';
 import { maybeInstant } from './view-fields.ts';
 
 const counts = z.record(z.string(), z.int());
@@ -15,6 +17,7 @@ export const queueStatusView = z
     blocked: z.int().describe('pending runs that wait for a slot'),
     oldest_wait_ms: z.number().nullable().describe('of the pending run that may start the longest'),
     oldest_waiting_since: maybeInstant,
+    pauses: z.array(pauseView).describe('pipelines and tenants that are paused'),
     average_wait_ms: z.number().nullable().describe('of the last 1,000 runs that ended'),
   })
   .meta({ id: 'QueueStatus' });
@@ -56,9 +59,10 @@ interface DepthRow {
 
 /** `tenant` null: of all tenants. */
 export async function queueStatus(db: Queryable, tenant: string | null): Promise<QueueStatusView> {
-  const [{ rows }, waits] = await Promise.all([
+  const [{ rows }, waits, pauses] = await Promise.all([
     db.query<DepthRow>(depth, [tenant]),
     db.query<{ ms: number | null }>(wait, [tenant]),
+    listPauses(db, tenant),
   ]);
   const pending = rows.filter((row) => row.state === 'pending');
   const ready = sum(pending.map((row) => row.unblocked));
@@ -73,6 +77,7 @@ export async function queueStatus(db: Queryable, tenant: string | null): Promise
     blocked: sum(pending.map((row) => row.n)) - ready,
     oldest_wait_ms: oldest ? Math.max(0, (rows[0]?.read_at ?? oldest).getTime() - oldest.getTime()) : null,
     oldest_waiting_since: oldest ?? null,
+    pauses: pauses.map(toPauseView),
     average_wait_ms: typeof average === 'number' ? Math.max(0, average) : null,
   };
 }

@@ -4,8 +4,9 @@ import { createLoopService, type Service, sleepUnlessAborted } from '../base/ser
 import { type Database, statement } from '../db/database.ts';
 import { decideDue } from '../domain/due-occurrences.ts';
 import type { ScheduleDefinition } from '../domain/schedule.ts';
-import { createScheduleClock } from '../domain/schedule-clock.ts';
+import { createScheduleClock, type PausedRange } from '../domain/schedule-clock.ts';
 import type { EventBus } from '../observe/events.ts';
+import { pausesOfSchedule } from '../queue/pauses.ts';
 
 export interface StallWatchOptions {
   db: Database;
@@ -24,6 +25,7 @@ const slice = 50;
 const look = statement(
   'watch_schedules',
   `select s.tenant, s.id, s.definition, s.cursor_at, s.next_at, s.version, s.paused_at, s.paused_until,
+    ${pausesOfSchedule},
     (extract(epoch from coalesce($1::timestamptz, now())) * 1000)::float8 as now_ms
   from (
     (select tenant, id from cronwright.schedules where (tenant, id) > ($2, $3) order by tenant, id limit $4)
@@ -56,6 +58,7 @@ interface WatchedRow {
   version: number;
   paused_at: Date | null;
   paused_until: Date | null;
+  scope_pauses: PausedRange[] | null;
   now_ms: number;
 }
 
@@ -114,9 +117,9 @@ function stalledSince(row: WatchedRow): number | undefined {
   const cursorMs = row.cursor_at.getTime();
   // What was not decided before a pause without an end is decided when somebody ends it.
   if (row.paused_at && !row.paused_until) return undefined;
-  const pauses = row.paused_at
-    ? [{ fromMs: row.paused_at.getTime(), untilMs: row.paused_until?.getTime() ?? null }]
-    : [];
+  if (row.scope_pauses?.some((pause) => pause.untilMs === null)) return undefined;
+  const own = row.paused_at ? [{ fromMs: row.paused_at.getTime(), untilMs: row.paused_until?.getTime() ?? null }] : [];
+  const pauses = [...own, ...(row.scope_pauses ?? [])];
   const clock = createScheduleClock(schedule);
   const { nextDueMs } = decideDue({ schedule, clock, cursorMs, nowMs: cursorMs, pauses, liveRuns: 0 });
   if (nextDueMs === null) return undefined;

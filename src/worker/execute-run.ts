@@ -7,9 +7,20 @@ import type { Events } from '../observe/events.ts';
 import type { StepWrite } from '../queue/fenced-write.ts';
 import { cancelOpenWaits } from '../store/waits.ts';
 import { runTimeoutMs, tellTimeouts } from './adaptive-timeouts.ts';
+import { endChildren } from './child-step.ts';
+import { type UndoEnd, undoSteps } from './compensate.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { flushFinish, flushRelease, flushRun } from './flush-run.ts';
-import { abortRun, hasWritten, isOutOfTime, type LiveRun, noteTransition, toStepWrite } from './live-run.ts';
+import {
+  abortRun,
+  hasWritten,
+  isOutOfTime,
+  type LiveRun,
+  noteTransition,
+  type RollbackOrder,
+  toStepWrite,
+} from './live-run.ts';
+import { rollBack } from './roll-back.ts';
 import { runSteps, type StepsEnd } from './run-steps.ts';
 
 /** How a run ends, or why it goes back to the queue. */
@@ -17,6 +28,8 @@ type Verdict =
   | { kind: 'finish'; state: TerminalState; error: StoredError | null; timedOut: boolean }
   | { kind: 'wait'; untilMs: number; waitKind: WaitKind; stopsClock: boolean }
   | { kind: 'pause' }
+  /** Steps could not be undone: it waits for somebody to ask for the rollback again. */
+  | { kind: 'stay_undone'; steps: readonly string[]; error: StoredError }
   | { kind: 'retry_later'; untilMs: number; error: StoredError }
   | { kind: 'give_back'; reason: string }
   | { kind: 'lost' };
@@ -26,8 +39,8 @@ export async function executeRun(run: LiveRun, deps: ExecuteDeps): Promise<void>
   try {
     // Durable before a step runs: its outcome must not be overtaken by that it was reopened.
     if (run.rebuiltFrom !== undefined) await flushRun(run, deps);
-    const main = await runSteps(run, run.compiled.steps, deps);
-    const verdict = judge(run, main, deps);
+    const verdict = await carryOut(run, deps);
+    if (verdict.kind === 'finish' && run.compiled.hasChildren) await endChildren(run, deps);
     const end = verdict.kind === 'finish' ? await cleanUp(run, verdict, deps) : verdict;
     switch (end.kind) {
       case 'finish':
@@ -36,6 +49,8 @@ export async function executeRun(run: LiveRun, deps: ExecuteDeps): Promise<void>
         return await releaseToWait(run, end, deps);
       case 'pause':
         return await releaseToPause(run, deps);
+      case 'stay_undone':
+        return await releaseUndone(run, end, deps);
       case 'retry_later':
         return await releaseToRetry(run, end.untilMs, end.error, deps);
       case 'give_back':
@@ -51,6 +66,27 @@ export async function executeRun(run: LiveRun, deps: ExecuteDeps): Promise<void>
   }
 }
 
+/** Its steps; or, once a person wants them undone, its rollback. */
+async function carryOut(run: LiveRun, deps: ExecuteDeps): Promise<Verdict> {
+  if (run.claimed.rollback === null) {
+    const main = await runSteps(run, run.compiled.steps, deps);
+    const isOurs = main.kind !== 'interrupted' || main.by === 'cancelled' || main.by === 'timeout';
+    if (run.rollback === undefined || !isOurs) return judge(run, main, deps);
+  }
+  run.cleaningUp = true;
+  const end = await rollBack(run, run.rollback as RollbackOrder, deps);
+  if (end.kind === 'rolled_back')
+    return { kind: 'finish', state: 'rolled_back', error: rollbackError(run), timedOut: false };
+  return end.kind === 'rolled_back_to' ? { kind: 'pause' } : unfinishedUndo(end);
+}
+
+/** Why a run whose steps are to be undone goes back to the queue. */
+function unfinishedUndo(end: Exclude<UndoEnd, { kind: 'done' }>): Verdict {
+  if (end.kind === 'waiting') return { kind: 'wait', untilMs: end.untilMs, waitKind: 'step_retry', stopsClock: false };
+  if (end.kind === 'failed') return { ...end, kind: 'stay_undone' };
+  return end.by === 'lease_lost' ? { kind: 'lost' } : { kind: 'give_back', reason: end.by };
+}
+
 const engineFault = { name: 'EngineFault', message: 'the worker could not carry the run out; it is taken up again' };
 
 /** Notes the claim and starts the run's clock; a request made while nobody held the run is obeyed first. */
@@ -58,11 +94,8 @@ function beginRun(run: LiveRun, deps: ExecuteDeps): NodeJS.Timeout {
   const { claimed } = run;
   const timeouts = tellTimeouts(run);
   const data = timeouts === undefined ? { token: claimed.token } : { token: claimed.token, timeouts };
-  noteTransition(
-    run,
-    { event: 'run.claimed', from: 'pending', to: 'running', attempt: claimed.attempt, data },
-    deps.clock,
-  );
+  const taken = { event: 'run.claimed', attempt: claimed.attempt, data };
+  noteTransition(run, claimed.rollback ? taken : { ...taken, from: 'pending', to: 'running' }, deps.clock);
   if (run.rebuiltFrom !== undefined) {
     const reason = 'the files of the run are not on this node: it goes on from the first step that wrote any';
     noteTransition(run, { event: 'run.reopened', step: run.rebuiltFrom, reason }, deps.clock);
@@ -70,8 +103,11 @@ function beginRun(run: LiveRun, deps: ExecuteDeps): NodeJS.Timeout {
   if (claimed.request?.kind === 'pause') run.pausedBy = { actor: claimed.request.by, reason: claimed.request.reason };
   if (claimed.request?.kind === 'cancel') {
     run.cancelledBy = { actor: claimed.request.by, reason: claimed.request.reason };
+    if (claimed.request.rollback) run.rollback ??= { ...claimed.request.rollback, hasBegun: false };
     abortRun(run, 'cancelled');
   }
+  // Each compensation has a time of its own.
+  if (claimed.rollback) return setTimeout(() => {}, 0);
   const timeoutMs = runTimeoutMs(run);
   const leftMs = deadlineOf(run) - deps.clock.now();
   const end = () => abortRun(run, 'timeout', `the run took longer than its timeout of ${timeoutMs} ms`);
@@ -142,9 +178,26 @@ function judgeFailure(run: LiveRun, step: string, error: StoredError, deps: Exec
   return { kind: 'finish', state: isDead ? 'dead_letter' : 'failed', error: named, timedOut };
 }
 
+/** What has failed for good leaves nothing behind. On a timeout that it came to it is on record first. */
+async function compensate(run: LiveRun, verdict: Verdict & { kind: 'finish' }, deps: ExecuteDeps): Promise<UndoEnd> {
+  if (verdict.timedOut && run.undone === undefined) {
+    const reason = verdict.error?.message ?? 'the time of the run was up';
+    deps.logs.say(run.claimed, 'error', reason);
+    noteTransition(run, { event: 'run.timed_out', reason }, deps.clock);
+    if (!(await flushRun(run, deps, true))) return { kind: 'interrupted', by: run.abortedBy ?? 'lease_lost' };
+  }
+  // What a part of another run did is that run's to undo.
+  if (!run.compiled.undoes || run.part !== undefined) return { kind: 'done' };
+  return undoSteps(run, { reason: verdict.timedOut ? 'timeout' : 'failed', keeps: new Set() }, deps);
+}
+
 /** `on_failure` after a failure, then `finally` after everything; what fails there fails the run. */
 async function cleanUp(run: LiveRun, verdict: Verdict & { kind: 'finish' }, deps: ExecuteDeps): Promise<Verdict> {
   run.cleaningUp = true;
+  if (verdict.state === 'failed') {
+    const undone = await compensate(run, verdict, deps);
+    if (undone.kind !== 'done') return unfinishedUndo(undone);
+  }
   let end = verdict;
   const isFailed = verdict.state === 'failed' || verdict.state === 'dead_letter';
   const groups = [isFailed ? run.compiled.onFailure : [], run.compiled.finally];
@@ -167,7 +220,8 @@ async function finishRun(run: LiveRun, end: Verdict & { kind: 'finish' }, deps: 
   const { claimed, record } = run;
   const error = end.error ? `${end.error.name}: ${end.error.message}` : undefined;
   const event = end.state === 'dead_letter' ? 'run.dead_lettered' : `run.${end.state}`;
-  const ended: Omit<Transition, 'at'> = { event, from: 'running', to: end.state };
+  const from = end.state === 'rolled_back' ? 'rolling_back' : 'running';
+  const ended: Omit<Transition, 'at'> = { event, from, to: end.state };
   if (error !== undefined) ended.reason = error;
   if (run.cancelledBy?.actor) ended.actor = run.cancelledBy.actor;
   noteTransition(run, ended, deps.clock);
@@ -224,7 +278,8 @@ function noticesOf(
   deps: ExecuteDeps,
 ): readonly FailureNotice[] | undefined {
   const { state, error } = end;
-  if (record.dryRun || (state !== 'failed' && state !== 'dead_letter')) return undefined;
+  // The parent tells of its parts.
+  if (record.dryRun || record.isPart || (state !== 'failed' && state !== 'dead_letter')) return undefined;
   return deps.noticesOf({
     id: claimed.runId,
     pipeline: claimed.pipeline,
@@ -239,7 +294,7 @@ function noticesOf(
 
 async function releaseToWait(run: LiveRun, wait: Verdict & { kind: 'wait' }, deps: ExecuteDeps): Promise<void> {
   const { waitKind, stopsClock } = wait;
-  noteTransition(run, { event: 'run.waiting', from: 'running', to: 'waiting', reason: waitKind }, deps.clock);
+  noteTransition(run, { event: 'run.waiting', ...moved(run, 'waiting'), reason: waitKind }, deps.clock);
   const runAt = Number.isFinite(wait.untilMs) ? new Date(wait.untilMs) : null;
   await releaseAs(run, { state: 'waiting', waitKind, runAt, refundClaim: false, stopsClock }, deps);
 }
@@ -247,8 +302,36 @@ async function releaseToWait(run: LiveRun, wait: Verdict & { kind: 'wait' }, dep
 async function releaseToPause(run: LiveRun, deps: ExecuteDeps): Promise<void> {
   const { actor, reason } = run.pausedBy ?? { actor: null, reason: null };
   const by = { ...(actor === null ? {} : { actor }), ...(reason === null ? {} : { reason }) };
-  noteTransition(run, { event: 'run.paused', from: 'running', to: 'paused', ...by }, deps.clock);
+  const { rollback } = run;
+  const where = rollback?.hasBegun
+    ? { from: 'rolling_back', data: { rolled_back_to: rollback.to } }
+    : { from: 'running' };
+  noteTransition(run, { event: 'run.paused', ...where, to: 'paused', ...by }, deps.clock);
   await releaseAs(run, { state: 'paused', waitKind: null, runAt: null, refundClaim: false, stopsClock: true }, deps);
+}
+
+async function releaseUndone(run: LiveRun, end: Verdict & { kind: 'stay_undone' }, deps: ExecuteDeps): Promise<void> {
+  const error = `${end.error.name}: ${end.error.message}`;
+  run.message = `could not undo ${end.steps.join(', ')}: ${error}`.slice(0, 4_000);
+  const from = run.rollback?.hasBegun ? 'rolling_back' : 'running';
+  const data = { steps: end.steps };
+  const failed = { event: 'run.rollback_failed', from, to: 'rollback_failed', reason: error, data };
+  noteTransition(run, failed, deps.clock);
+  const release = {
+    state: 'rollback_failed',
+    waitKind: null,
+    runAt: null,
+    refundClaim: false,
+    stopsClock: true,
+  } as const;
+  if (!(await releaseAs(run, release, deps))) return;
+  const { runId, tenant, pipeline } = run.claimed;
+  run.span.within(() => deps.events.emit('run.rollback_failed', { runId, tenant, pipeline, steps: end.steps, error }));
+}
+
+/** Whoever works on a run that is rolled back: it stays that until the rollback is over. */
+function moved(run: LiveRun, to: string): { from?: string; to?: string } {
+  return run.rollback?.hasBegun ? {} : { from: 'running', to };
 }
 
 /** The next attempt goes on at the failed step: what failed, or was not reached, is open again. */
@@ -275,15 +358,16 @@ async function releaseToRetry(run: LiveRun, untilMs: number, error: StoredError,
 }
 
 async function giveBack(run: LiveRun, reason: string, deps: ExecuteDeps): Promise<void> {
-  noteTransition(run, { event: 'run.released', from: 'running', to: 'pending', reason }, deps.clock);
+  noteTransition(run, { event: 'run.released', ...moved(run, 'pending'), reason }, deps.clock);
   await releaseAs(run, { state: 'pending', waitKind: null, runAt: null, refundClaim: true }, deps);
 }
 
+/** False where the run is no longer ours. */
 async function releaseAs(
   run: LiveRun,
   release: Omit<Parameters<typeof flushRelease>[1], 'progress' | 'message' | 'isCancelled' | 'home' | 'isPinned'>,
   deps: ExecuteDeps,
-): Promise<void> {
+): Promise<boolean> {
   await deps.logs.flush(run.claimed);
   const { progress, message } = run;
   // A cancel that is being obeyed is no news, nor is a pause that came too late: what is left is the clean-up, and it may wait.
@@ -292,12 +376,16 @@ async function releaseAs(
   // A node that leaves has nothing to go first for.
   const isPinned = !release.refundClaim && hasFilesToGoBackTo(run, deps);
   const isOurs = await flushRelease(run, { ...release, progress, message, isCancelled, home, isPinned }, deps);
-  if (!isOurs) return tellLost(run, deps);
+  if (!isOurs) {
+    tellLost(run, deps);
+    return false;
+  }
   const { runId, tenant, pipeline } = run.claimed;
   const { state } = release;
   const reason = release.waitKind ?? '';
   run.span.within(() => deps.events.emit('run.released', { runId, tenant, pipeline, state, reason }));
   run.span.release(state, reason || (state === 'retrying' ? 'run_retry' : 'shutdown'));
+  return true;
 }
 
 function tellLost(run: LiveRun, deps: ExecuteDeps): void {
@@ -309,6 +397,11 @@ function tellLost(run: LiveRun, deps: ExecuteDeps): void {
 /** Elsewhere, the steps that wrote them would have to run again. */
 function hasFilesToGoBackTo(run: LiveRun, deps: ExecuteDeps): boolean {
   return deps.hasFiles(run.claimed.runId) && run.compiled.steps.some((step) => hasWritten(run, step));
+}
+
+function rollbackError(run: LiveRun): StoredError {
+  const { message } = cancelError(run);
+  return { name: 'RolledBack', message: message.replace('cancelled', 'rolled back'), class: 'fatal' };
 }
 
 function cancelError(run: LiveRun): StoredError {

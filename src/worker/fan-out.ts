@@ -43,7 +43,7 @@ export async function fanOut(
   for (const { index, progress: item } of all) noteUntold(run, step, index, item, deps);
 
   let next = 0;
-  let collected = 0;
+  let collected = step.isCollected ? sizeOf(all.map((item) => item.progress.output)) : 0;
   let waiting: Wait | undefined;
   let stop: AttemptsEnd | undefined;
   let firstError: StoredError | undefined =
@@ -91,7 +91,7 @@ export async function fanOut(
       // An item's outcome is durable before its place is given to the next.
       if (!(await flushRun(run, deps))) stop = { kind: 'interrupted', by: run.abortedBy ?? 'lease_lost' };
       else if (step.cacheKey && end.kind === 'completed') await keepResult(run, step, item, item.progress, deps);
-      if (step.isCollected) collected += JSON.stringify(item.progress.output ?? null).length;
+      if (step.isCollected) collected += sizeOf([item.progress.output]);
       if (collected > maxCollected) stop = { kind: 'failed' };
       // It is durable; ten thousand of them are not for this node's memory.
       if (!keepsOutputs(step)) item.progress.output = undefined;
@@ -126,6 +126,11 @@ export function keepsOutputs({ isCollected, type }: CompiledStep): boolean {
   return isCollected || type?.definition.compensate !== undefined;
 }
 
+/** Characters of JSON. */
+function sizeOf(outputs: readonly (Json | undefined)[]): number {
+  return outputs.reduce<number>((sum, one) => sum + (one === undefined ? 0 : JSON.stringify(one).length), 0);
+}
+
 export function tooMuchOutput({ definition }: CompiledStep): StoredError {
   const most = `${maxCollected / 1_048_576} MB`;
   const how = 'let the items put artifacts (ctx.artifacts.put) and give their ids';
@@ -143,7 +148,8 @@ export function restoredOutputs(run: LiveRun, step: CompiledStep): Json {
 /** Items of the step that have failed for good. */
 export function countFailed(run: LiveRun, step: CompiledStep): number {
   const items = run.items.get(step.definition.id);
-  return items === undefined ? 0 : [...items.values()].filter((item) => item.state === 'failed').length;
+  if (items === undefined) return run.failedOfChildren?.get(step.definition.id) ?? 0;
+  return [...items.values()].filter((item) => item.state === 'failed').length;
 }
 
 /** An item that the loading of its run has failed is not on record yet. */

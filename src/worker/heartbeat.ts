@@ -5,7 +5,7 @@ import { createWakeUp } from '../base/wake-up.ts';
 import type { Queryable } from '../db/database.ts';
 import type { EventBus } from '../observe/events.ts';
 import { beatNode, type RunRequest } from '../queue/beat-node.ts';
-import { abortRun, type LiveRun } from './live-run.ts';
+import { abortRun, forgetPause, type LiveRun } from './live-run.ts';
 
 export interface HeartbeatOptions {
   /** A connection of its own: a beat never waits behind a busy pool. */
@@ -62,9 +62,11 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
     // The lease counts from when the statement may have run, which is never before it was sent.
     lastBeat = sentAt;
     measureSkew(databaseNow.getTime(), sentAt);
+    const asked = new Set(requests.map((request) => request.runId));
     for (const run of held) {
       const isHeld = runs.get(run.claimed.runId) === run;
       if (isHeld && !kept.has(run.claimed.runId)) abortRun(run, 'lease_lost');
+      else if (run.pausedBy && !asked.has(run.claimed.runId)) forgetPause(run);
     }
     for (const request of requests) obey(request);
   }
@@ -78,6 +80,7 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
       return;
     }
     run.cancelledBy = by;
+    if (request.rollback) run.rollback ??= { to: request.rollback.to, hasBegun: false };
     abortRun(run, 'cancelled');
   }
 

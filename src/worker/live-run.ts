@@ -9,6 +9,7 @@ import { noSpan, type RunSpan } from '../observe/trace.ts';
 import type { ClaimedRun, RunRecord } from '../queue/claim-runs.ts';
 import type { FencedWrite, StepWrite } from '../queue/fenced-write.ts';
 import type { StepRecord } from '../queue/load-runs.ts';
+import type { CompensationWrite } from '../queue/write-rollback.ts';
 import { createAbortError } from '../steps/abort-reason.ts';
 import type { AbortReason } from '../steps/api.ts';
 import type { WaitRow } from '../store/waits.ts';
@@ -29,6 +30,17 @@ export interface StepProgress {
   notBefore: number;
   /** It was not run: where its output comes from. */
   cachedFrom?: { run_id: string; step: string; at: string };
+  /** The run that did it, where this one took it over. */
+  doneBy?: string;
+  /** It stays the work of another run, and is not undone with this one. */
+  isBorrowed?: boolean;
+}
+
+/** That a run is rolled back: down to a step that is kept, or all of it (null). */
+export interface RollbackOrder {
+  to: string | null;
+  /** It is on record: the rollback is all that is left of the run. */
+  hasBegun: boolean;
 }
 
 export interface LiveRun {
@@ -68,12 +80,18 @@ export interface LiveRun {
   running: Map<string, { step: CompiledStep; progress: StepProgress; toldAt: boolean }>;
   seq: number;
   failedItems: number;
+  /** Failed items of completed steps that children carried out, by step. */
+  failedOfChildren?: Map<string, number>;
   /** What its steps have asked so far, by step and item; undefined where nothing was. */
   waits: Map<string, WaitRow[]> | undefined;
   /** Steps and items of which a crash left open what they did outside, where people are to say. */
   interrupted: Set<string> | undefined;
   /** What people and repairs have put in place of fields of a step's input, by step and item. */
   edits: Map<string, Readonly<Record<string, Json>>> | undefined;
+  /** Set where a person wants what was done to be undone. */
+  rollback: RollbackOrder | undefined;
+  /** What was undone, or is being undone, by step and item; undefined where nothing was. */
+  undone: Map<string, CompensationWrite> | undefined;
   /** The first step that runs again because this node does not have its files. */
   rebuiltFrom: string | undefined;
   unwritten: { steps: StepWrite[]; transitions: Transition[] };
@@ -113,6 +131,8 @@ export function createLiveRun(
     waits: undefined,
     interrupted: undefined,
     edits: undefined,
+    rollback: claimed.rollback === null ? undefined : { to: claimed.rollback.to, hasBegun: true },
+    undone: undefined,
     rebuiltFrom: undefined,
     unwritten: { steps: [], transitions: [] },
     flushing: undefined,
@@ -274,7 +294,7 @@ export function hasUnwrittenOutcome(run: LiveRun): boolean {
   return run.unwritten.steps.length > 0;
 }
 
-export function toStepScope(progress: StepProgress): StepScope {
+export function toStepScope(progress: Pick<StepProgress, 'output' | 'state' | 'error'>): StepScope {
   return {
     output: progress.output ?? null,
     state: progress.state,
@@ -335,6 +355,8 @@ export function restoreStep(run: LiveRun, row: StepRecord): void {
     finishedAt: row.finishedAt,
     notBefore: row.retryAt?.getTime() ?? 0,
   };
+  if (row.doneBy) progress.doneBy = row.doneBy;
+  if (row.isBorrowed) progress.isBorrowed = true;
   if (row.item >= 0) {
     // One that was reopened: the list may be another by now.
     if (isOpen && row.attempts === 0) return;

@@ -16,7 +16,9 @@ import type { ExecuteDeps } from './execute-deps.ts';
 import { flushRun } from './flush-run.ts';
 import { isHolding, type LiveRun, noteStep, noteTransition, type StepProgress, signalOf } from './live-run.ts';
 import { resumeWait } from './resume-wait.ts';
+import { limitAfter, notCalled, rateLimitKeyOf, spreadMs } from './shared-rate-limits.ts';
 import { evaluateInput, keepInput } from './step-input.ts';
+import { attemptKey } from './step-key.ts';
 
 export type AttemptsEnd =
   | { kind: 'completed' }
@@ -51,7 +53,10 @@ export async function runAttempts(
     const ended = interruption(run, signal, progress, deps);
     if (ended) return ended;
     const held = progress.notBefore - deps.clock.now();
-    if (held > workerHoldMs) return { kind: 'waiting', untilMs: progress.notBefore, waitKind: 'step_retry' };
+    if (held > workerHoldMs) {
+      const waitKind = progress.error?.class === 'rate_limited' ? 'rate_limit' : 'step_retry';
+      return { kind: 'waiting', untilMs: progress.notBefore, waitKind };
+    }
     if (isHolding(run)) return { kind: 'paused' };
     if (held > 0) {
       await sleepUnlessAborted(held, signal);
@@ -59,7 +64,8 @@ export async function runAttempts(
       continue;
     }
     const span = openAttemptSpan(run, step, item?.index, progress.attempts + 1);
-    const result = await attemptOnce(run, step, item, progress, signal, span, deps);
+    const call: Call = { key: undefined, isHeldBack: false };
+    const result = await attemptOnce(run, step, item, progress, signal, span, call, deps);
     if (result.kind === 'completed') {
       span.end('success');
       progress.state = 'completed';
@@ -96,6 +102,17 @@ export async function runAttempts(
     progress.retries = decision.retries;
     progress.rateLimitedMs = decision.rateLimitedMs;
     progress.notBefore = Math.min(deps.clock.now() + decision.delayMs, latestMs);
+    if (call.isHeldBack) {
+      span.end('success');
+      noteHeldBack(run, step, item?.index, progress, error, deps);
+      continue;
+    }
+    const key = error.class === 'rate_limited' ? (error.key ?? call.key) : undefined;
+    if (key !== undefined) {
+      const limit = limitAfter(run, key, error, step.definition.retry, deps);
+      progress.notBefore += spreadMs(limit, deps);
+      await deps.rateLimits.close(limit);
+    }
     span.within(() => noteRetry(run, step, item?.index, progress, error, decision.delayMs, deps));
     span.event('retry', { 'cronwright.delay_ms': decision.delayMs, 'cronwright.error_class': error.class });
     span.end(word, error);
@@ -114,6 +131,14 @@ function failed(progress: StepProgress, deps: ExecuteDeps): AttemptsEnd {
   return { kind: 'failed' };
 }
 
+/** What is known of the call that an attempt makes. */
+interface Call {
+  /** What it is limited with. */
+  key: string | undefined;
+  /** It was not made: another run was told to wait. */
+  isHeldBack: boolean;
+}
+
 async function attemptOnce(
   run: LiveRun,
   step: CompiledStep,
@@ -121,6 +146,7 @@ async function attemptOnce(
   progress: StepProgress,
   signal: AbortSignal,
   span: OpenSpan,
+  call: Call,
   deps: ExecuteDeps,
 ): Promise<AttemptResult> {
   progress.state = 'running';
@@ -137,6 +163,10 @@ async function attemptOnce(
   const evaluated = evaluateInput(run, step, item, deps);
   const input = evaluated instanceof Promise ? await evaluated : evaluated;
   if (!input.ok) return { kind: 'failed', error: input.error };
+  if (step.rateLimitKey || type.definition.rateLimitKey) {
+    const refused = await holdBack(run, step, item, input, call, deps);
+    if (refused) return { kind: 'failed', error: refused };
+  }
   // What may change something outside is on record before it can.
   if (type.effects === 'outside') {
     const running = run.running.get(definition.id);
@@ -145,7 +175,6 @@ async function attemptOnce(
     if (!(await flushRun(run, deps))) return { kind: 'lease_lost', error: leaseLost, abandoned: false };
   }
   const { runId, tenant, pipeline, token } = run.claimed;
-  const suffix = item === undefined ? '' : `/${item.index}`;
   const attempt: Attempt = {
     runId,
     tenant,
@@ -154,7 +183,8 @@ async function attemptOnce(
     item: item?.index,
     attempt: progress.attempts,
     token,
-    idempotencyKey: `${runId}/${definition.id}${suffix}`,
+    // A child does its parent's work: another child that does it again has the same key.
+    idempotencyKey: attemptKey(run, definition.id, item?.index, run.part?.parentId),
     dryRun: run.record.dryRun,
     input: input.value,
     env: input.env,
@@ -166,6 +196,26 @@ async function attemptOnce(
     keepInput: () => keepInput(run, step, item, deps),
   };
   return span.within(() => deps.observed.run(type, attempt));
+}
+
+/** Before a call: the error that stands for it where it is not made. */
+async function holdBack(
+  run: LiveRun,
+  step: CompiledStep,
+  item: { index: number; value: unknown } | undefined,
+  input: { value: unknown; secrets: readonly string[] },
+  call: Call,
+  deps: ExecuteDeps,
+): Promise<StoredError | undefined> {
+  const key = rateLimitKeyOf(run, step, item, input);
+  if (typeof key === 'object') return key.error;
+  call.key = key;
+  if (key === undefined) return undefined;
+  const found = deps.rateLimits.find(run.claimed.tenant, key);
+  const limit = found instanceof Promise ? await found : found;
+  if (!limit) return undefined;
+  call.isHeldBack = true;
+  return notCalled(limit, deps);
 }
 
 const leaseLost: StoredError = {
@@ -191,6 +241,21 @@ function interruption(
   if (by !== 'timeout') return { kind: 'interrupted', by };
   progress.error = { name: 'TimeoutError', message: errorMessage(reason), class: 'fatal' };
   return failed(progress, deps);
+}
+
+/** It was no attempt: nothing was called. */
+function noteHeldBack(
+  run: LiveRun,
+  step: CompiledStep,
+  item: number | undefined,
+  progress: StepProgress,
+  error: StoredError,
+  deps: ExecuteDeps,
+): void {
+  progress.attempts -= 1;
+  progress.state = 'pending';
+  const about = { step: step.definition.id, ...(item === undefined ? {} : { item }) };
+  deps.logs.say(run.claimed, 'info', error.message, about);
 }
 
 function noteRetry(

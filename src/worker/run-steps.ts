@@ -1,9 +1,12 @@
 // Runs the steps of a run as their needs allow: independent ones in parallel, each durable before the next needs it.
+import { runsByChildren } from '../domain/child-run.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import { isForPeople, type WaitKind } from '../domain/run.ts';
 import type { AbortReason } from '../steps/api.ts';
 import { keepResult, takeOrRun } from './cached-result.ts';
+import { runAsChild } from './child-step.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
+import { distribute } from './distribute.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { countFailed, fanOut, restoredOutputs } from './fan-out.ts';
 import { flushRun } from './flush-run.ts';
@@ -93,7 +96,7 @@ function resume(run: LiveRun, step: CompiledStep, deps: ExecuteDeps): boolean {
     noteEnd(run, step, progress, { kind: 'failed' }, deps);
   }
   if (progress.state === 'completed' && step.items) run.failedItems += countFailed(run, step);
-  if (progress.state === 'completed' && step.items && progress.output === undefined) {
+  if (progress.state === 'completed' && step.isCollected && progress.output === undefined) {
     progress.output = restoredOutputs(run, step);
     run.scope.steps[step.definition.id] = toStepScope(progress);
   }
@@ -171,13 +174,23 @@ function settleUnreached(run: LiveRun, step: CompiledStep, because: string, deps
 async function runStep(run: LiveRun, step: CompiledStep, deps: ExecuteDeps): Promise<AttemptsEnd> {
   const progress = stepProgress(run, step.definition.id);
   run.running.set(step.definition.id, { step, progress, toldAt: false });
-  const end = step.items
-    ? await fanOut(run, step, progress, deps)
-    : await takeOrRun(run, step, undefined, progress, deps);
+  const end = await carryOutStep(run, step, progress, deps);
   run.running.delete(step.definition.id);
   noteEnd(run, step, progress, end, deps);
   if (step.cacheKey && !step.items && end.kind === 'completed') await keepResult(run, step, undefined, progress, deps);
   return end;
+}
+
+function carryOutStep(
+  run: LiveRun,
+  step: CompiledStep,
+  progress: StepProgress,
+  deps: ExecuteDeps,
+): Promise<AttemptsEnd> {
+  if (runsByChildren(step.definition)) {
+    return step.items ? distribute(run, step, progress, deps) : runAsChild(run, step, progress, deps);
+  }
+  return step.items ? fanOut(run, step, progress, deps) : takeOrRun(run, step, undefined, progress, deps);
 }
 
 const cancelled: StoredError = { name: 'Cancelled', message: 'the run was cancelled', class: 'fatal' };
