@@ -25,6 +25,7 @@ export const write = defineStep({
   input,
   output,
   effects: 'outside',
+  dryRun: 'handled',
   idempotency: 'natural',
   isolation: 'inline',
   weight: 'light',

@@ -32,6 +32,7 @@ export const push = defineStep({
   input,
   output,
   effects: 'outside',
+  dryRun: 'handled',
   idempotency: 'natural',
   weight: 'heavy',
   workspace: 'reads',

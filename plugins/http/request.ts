@@ -60,9 +60,11 @@ export const request = defineStep({
   input,
   output,
   effects: 'outside',
+  dryRun: 'handled',
   idempotency: 'keyed',
   isolation: 'inline',
   weight: 'light',
+  rateLimitKey: ({ url }) => `http:${new URL(url).host}`,
   async run(ctx, given) {
     const url = new URL(given.url);
     for (const [name, value] of Object.entries(given.query)) url.searchParams.append(name, String(value));

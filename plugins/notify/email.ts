@@ -72,6 +72,7 @@ export const email = defineStep({
   input,
   output,
   effects: 'outside',
+  dryRun: 'handled',
   idempotency: 'keyed',
   isolation: 'inline',
   weight: 'light',

@@ -48,6 +48,7 @@ export const webhook = defineStep({
   input,
   output,
   effects: 'outside',
+  dryRun: 'handled',
   idempotency: 'keyed',
   isolation: 'inline',
   weight: 'light',

@@ -44,6 +44,7 @@ export const run = defineStep({
   input,
   output,
   effects: 'outside',
+  dryRun: 'handled',
   idempotency: 'none',
   isolation: 'inline',
   weight: 'heavy',

@@ -26,6 +26,7 @@ export const query = defineStep({
   input,
   output,
   effects: 'outside',
+  dryRun: 'handled',
   idempotency: 'none',
   isolation: 'inline',
   weight: 'light',

@@ -200,10 +200,21 @@ export interface StepDefinition<Input = unknown, Output = unknown> {
   outputJsonSchema?: Record<string, unknown>;
   /** `outside`: changes something beyond the run's own workspace; its start is recorded durably first. Default `none`. */
   effects?: 'none' | 'outside';
+  /**
+   * `handled`: the step looks at `ctx.dryRun`, changes nothing outside then and says what it would do. One with
+   * `effects: 'outside'` that does not declare it is not run in a dry run: its output is null.
+   */
+  dryRun?: 'handled';
   /** `keyed`: the peer honours `ctx.idempotencyKey`; `natural`: repeating gives the same; `none`: it may happen twice. */
   idempotency?: 'natural' | 'keyed' | 'none';
   /** Where it runs. Default: `inline` for built-in plugins, `process` for all others. */
   isolation?: 'inline' | 'process';
+  /**
+   * What the peer of a call limits, such as `http:<host>`: where one attempt fails as `rate_limited`, no step with the same key
+   * calls before its time is up, in whichever run and on whichever node. Undefined: it waits alone. `input` is what the
+   * pipeline gives, before the schema has checked it.
+   */
+  rateLimitKey?(input: Input): string | undefined;
   /** `light`: waits for a network or a timer; hundreds at once are fine. Default `heavy`. */
   weight?: 'light' | 'heavy';
   workspace?: 'none' | 'writes' | 'reads';

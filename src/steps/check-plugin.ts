@@ -9,6 +9,7 @@ const stepName = /^[a-z][a-z0-9_]*$/;
 const semanticVersion = /^\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?$/;
 const choices: Record<string, readonly string[]> = {
   effects: ['none', 'outside'],
+  dryRun: ['handled'],
   idempotency: ['natural', 'keyed', 'none'],
   isolation: ['inline', 'process'],
   weight: ['light', 'heavy'],

@@ -80,6 +80,12 @@ async function attemptStep(
   try {
     const parsedInput = parseWithSchema(step.definition.input, attempt.input, 'input');
     const input = parsedInput instanceof Promise ? await parsedInput : parsedInput;
+    if (attempt.dryRun && mustNotRunDry(step)) {
+      ctx.log.info(
+        `dry run: ${step.id} changes things outside and declares no dryRun: it was not run, its output is null`,
+      );
+      return { kind: 'completed', output: null, outputJson: 'null' };
+    }
     const running = execute(step, ctx, input, attempt, options);
     const returned = isThenable(running) ? await race(running, attempt, options, onInterrupted) : running;
     const waits = waitResult(ctx, interruption);
@@ -111,6 +117,11 @@ function waitResult(ctx: AttemptContext, interruption: Interruption | undefined)
   const untilMs = Math.min(...open.map((one) => one.untilMs));
   const error: StoredError = { name: 'Suspended', message: `the attempt waits for ${key}`, class: 'fatal' };
   return { kind: 'wait', waitKind: kind, untilMs, error };
+}
+
+/** Whether it looks at `ctx.dryRun` is not known otherwise, and what is done outside cannot be taken back. */
+function mustNotRunDry(step: RegisteredStep): boolean {
+  return step.effects === 'outside' && step.definition.dryRun !== 'handled';
 }
 
 /** A plugin's process parses the input again, so it gets it as it was written; a program gets it with its defaults. */

@@ -14,6 +14,12 @@ const step = z.strictObject({
   input: jsonSchema.describe('JSON Schema of what stands under `with`. Defaults in it are applied.'),
   output: jsonSchema.describe('JSON Schema of what the step returns.'),
   effects: z.enum(['none', 'outside']).optional(),
+  dryRun: z
+    .literal('handled')
+    .optional()
+    .describe(
+      'The program looks at `dryRun` of its context. Without it a step with `effects: outside` is not run then.',
+    ),
   idempotency: z.enum(['natural', 'keyed', 'none']).optional(),
   weight: z.enum(['light', 'heavy']).optional(),
   workspace: z.enum(['none', 'writes', 'reads']).optional(),
