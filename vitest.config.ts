@@ -56,6 +56,19 @@ export default defineConfig({
           maxWorkers: 2,
         },
       },
+      {
+        resolve: { alias },
+        test: {
+          name: 'chaos',
+          sequence: { groupOrder: 4 },
+          include: ['test/chaos/**/*.test.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 120_000,
+          globalSetup: ['test/support/postgres-server.ts', 'test/chaos/figures.ts'],
+          // Its figures are times: what runs beside them counts in them.
+          maxWorkers: 1,
+        },
+      },
     ],
   },
 });

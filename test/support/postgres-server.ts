@@ -61,11 +61,21 @@ async function leave(current: Shared): Promise<void> {
 async function openCluster(): Promise<Cluster> {
   const given = process.env.TEST_DATABASE_URL;
   if (given) return { url: given, stop: async () => {} };
+  return openOwnCluster(unsafeSettings);
+}
+
+export interface OwnCluster extends Cluster {
+  /** Ends it as `pg_ctl stop -m immediate` does and starts it on what it left behind; returns when it answers. */
+  restartImmediately(): Promise<void>;
+}
+
+/** A server of its own that loses nothing it has acknowledged, for tests that end it; `settings` are further `-c` ones. */
+export async function openOwnCluster(settings: readonly string[] = []): Promise<OwnCluster> {
   const reasons: string[] = [];
   for (const find of [installedBinaries, embeddedBinaries]) {
     try {
       const binaries = await find();
-      if (binaries) return await startCluster(binaries);
+      if (binaries) return await startCluster(binaries, settings);
     } catch (error) {
       reasons.push(error instanceof Error ? error.message : String(error));
     }
@@ -113,7 +123,7 @@ async function embeddedBinaries(): Promise<Binaries> {
   return { directory: join(copy, 'bin'), dispose: () => rm(copy, { recursive: true, force: true }) };
 }
 
-async function startCluster({ directory, dispose }: Binaries): Promise<Cluster> {
+async function startCluster({ directory, dispose }: Binaries, settings: readonly string[]): Promise<OwnCluster> {
   const identity = unprivilegedIdentity();
   const home = await mkdtemp(join(tmpdir(), 'cronwright-cluster-'));
   if (identity) await chown(home, identity.uid, identity.gid);
@@ -126,32 +136,36 @@ async function startCluster({ directory, dispose }: Binaries): Promise<Cluster> 
     const initdb = ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'];
     await promisify(execFile)(join(directory, 'initdb'), initdb, { ...identity, cwd: home });
     const port = await freePort();
-    const server = spawn(join(directory, 'postgres'), ['-D', data, '-p', String(port), '-k', home, ...serverSettings], {
-      ...identity,
-      cwd: home,
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
+    const args = ['-D', data, '-p', String(port), '-k', home, ...[...serverSettings, ...settings].flatMap(asOption)];
+    const options = { ...identity, cwd: home, stdio: ['ignore' as const, 'ignore' as const, 'pipe' as const] };
     const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
-    await untilReady(server, url);
-    const stop = async () => {
-      await end(server);
-      await remove();
+    const start = async () => {
+      const started = spawn(join(directory, 'postgres'), args, options);
+      await untilReady(started, url);
+      return started;
     };
-    return { url, stop };
+    let server = await start();
+    return {
+      url,
+      async restartImmediately() {
+        await end(server);
+        server = await start();
+      },
+      async stop() {
+        await end(server);
+        await remove();
+      },
+    };
   } catch (error) {
     await remove();
     throw error;
   }
 }
 
-const serverSettings = [
-  'listen_addresses=127.0.0.1',
-  // Nothing here outlives the run.
-  'fsync=off',
-  'synchronous_commit=off',
-  'full_page_writes=off',
-  'max_connections=200',
-].flatMap((setting) => ['-c', setting]);
+const serverSettings = ['listen_addresses=127.0.0.1', 'max_connections=200'];
+/** Where nothing outlives the run. */
+const unsafeSettings = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'];
+const asOption = (setting: string) => ['-c', setting];
 
 /** PostgreSQL refuses to run as root: then it runs as `postgres`, or as `nobody` where there is no such user. */
 function unprivilegedIdentity(): { uid: number; gid: number } | undefined {
@@ -185,7 +199,7 @@ async function untilReady(server: ChildProcess, url: string): Promise<void> {
   throw new Error(`postgres did not answer within 30 s: ${stderr}`);
 }
 
-/** Immediate shutdown: its data is thrown away next. */
+/** Immediate shutdown: all its processes end without a word. */
 async function end(server: ChildProcess): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null) return;
   const ended = new Promise((resolve) => server.once('exit', resolve));

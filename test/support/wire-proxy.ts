@@ -27,8 +27,8 @@ export interface WireRules {
   fault?: ((query: WireQuery) => WireFault | undefined) | undefined;
   /** Before the server gets it. */
   beforeForward?: ((query: WireQuery) => Promise<unknown> | unknown) | undefined;
-  /** The server has answered, the client has not heard of it. */
-  afterAnswer?: ((query: WireQuery) => Promise<unknown> | unknown) | undefined;
+  /** The server has answered with so many rows, the client has not heard of it. */
+  afterAnswer?: ((query: WireQuery, rows: number) => Promise<unknown> | unknown) | undefined;
   /** Every query is that much later. */
   delayMs?: number | undefined;
 }
@@ -215,7 +215,7 @@ function serve(client: Socket, { number, dial, rules, held, injected, ended }: S
     if (wanted) injected(wanted);
     if (wanted === 'cut_before') return cut();
     const answered = wanted === 'conflict' ? await refuse(frames, query) : await ask(frames.map(({ bytes }) => bytes));
-    await afterAnswer?.(query);
+    await afterAnswer?.(query, answered.filter(({ type }) => type === 'D').length);
     if (wanted === 'cut_after') cut();
     if (isOver) return;
     note(query, answered);
