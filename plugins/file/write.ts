@@ -1,8 +1,8 @@
 // Step file.write: puts content into a file, whole or not at all.
 import { createHash, randomUUID } from 'node:crypto';
-import { lstat, open, readFile, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { defineStep, folderInside } from 'cronwright/plugin';
+import { defineStep, folderInside, putBackFiles, rememberFile } from 'cronwright/plugin';
 import { z } from 'zod';
 import { path, rootOf, target } from './locate.ts';
 
@@ -37,20 +37,18 @@ export const write = defineStep({
       ctx.log.info(`dry run: would write ${content.length} bytes to files/${given.path}`);
       return { ...result, changed: false };
     }
-    const folder = await folderInside(await rootOf(ctx, given.target), dirname(given.path));
-    const file = join(folder, basename(given.path));
-    if (await holds(file, content)) return { ...result, changed: false };
-    await replaceFile(folder, file, content);
+    const root = await rootOf(ctx, given.target);
+    const keepIn = given.target === 'files' ? 'artifact' : 'workspace';
+    const state = await rememberFile(ctx, { root, path: given.path, sha256: result.sha256, keepIn });
+    if (state !== 'write') return { ...result, changed: state === 'ours' };
+    const folder = await folderInside(root, dirname(given.path));
+    await replaceFile(folder, join(folder, basename(given.path)), content);
     return { ...result, changed: true };
   },
+  async compensate(ctx, { target: where }) {
+    await putBackFiles(ctx, await rootOf(ctx, where));
+  },
 });
-
-/** Only of a plain file: a link is replaced, and reading a pipe would not end. */
-async function holds(file: string, content: Buffer): Promise<boolean> {
-  const stats = await lstat(file).catch(() => undefined);
-  if (!stats?.isFile() || stats.size !== content.length) return false;
-  return (await readFile(file)).equals(content);
-}
 
 /** Written beside, synced, then renamed over: a reader sees the old content or the new one, also after a power loss. */
 async function replaceFile(folder: string, file: string, content: Buffer): Promise<void> {
