@@ -6,10 +6,12 @@ import { type AdjustableClock, createAdjustableClock } from '../base/clock.ts';
 import type { LoadedPipelines } from '../config/load-pipelines.ts';
 import type { Settings } from '../config/load-settings.ts';
 import type { ControlContext } from '../control/control-context.ts';
+import { createLiveRunLimit } from '../control/live-run-limit.ts';
 import type { Database } from '../db/database.ts';
 import { migrate } from '../db/migrate.ts';
 import type { PipelineCatalog } from '../domain/pipeline-catalog.ts';
 import type { SharedLimits } from '../domain/shared-limits.ts';
+import { createAger } from '../maintenance/ager.ts';
 import { createNodeWatch } from '../maintenance/node-watch.ts';
 import { createRunTimers } from '../maintenance/run-timers.ts';
 import type { EventBus } from '../observe/events.ts';
@@ -32,9 +34,11 @@ import { createOutboxDelivery } from '../worker/deliver-outbox.ts';
 import { createDeliveryServices } from '../worker/delivery-services.ts';
 import type { ExecuteDeps } from '../worker/execute-deps.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
+import { createParentScopes } from '../worker/parent-scope.ts';
 import { createRefuseRuns, type Lacks } from '../worker/refuse-runs.ts';
 import { createRunLogs } from '../worker/run-logs.ts';
 import { createServedRoutes } from '../worker/served-routes.ts';
+import { createSharedRateLimits } from '../worker/shared-rate-limits.ts';
 import { createWorkerPool } from '../worker/worker-pool.ts';
 import { storeDefinitions } from './apply-pipelines.ts';
 import { type CleanUps, createCleanUps } from './clean-ups.ts';
@@ -65,6 +69,8 @@ export interface EngineOptions {
   apiUrl: () => string | undefined;
   /** False for `cronwright run`: schedules are neither registered nor fired. */
   schedules: boolean;
+  /** 0…1, for jitter; default: the system's. */
+  random?: () => number;
   /** How long the files of live nodes may differ before it is told, in milliseconds. Default 60,000. */
   divergedAfterMs?: number;
   /** Whether steps with `cache` take results of earlier runs; default true. */
@@ -271,7 +277,17 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
     hasFiles: (id) => workspaces.has(id),
     baseEnv: pickVariables(options.env, ['REPO']),
     usesCache: options.usesCache ?? true,
-    random: Math.random,
+    children: {
+      db,
+      catalog: inForce,
+      onReady: offerWork,
+      onRequests(holder) {
+        if (holder === node.id) heartbeat.beatNow();
+        else hints.tell('requests', holder);
+      },
+    },
+    rateLimits: createSharedRateLimits({ db, clock, events, node: node.id }),
+    random: options.random ?? Math.random,
   };
   const lacks: Lacks = new Map();
   const routes = createServedRoutes({
@@ -294,6 +310,7 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
     timeouts: createAdaptiveTimeouts({ db, clock, events }),
     apiUrl: options.apiUrl,
     hasWorkspace: workspaces.canGoOn,
+    parents: createParentScopes({ db, apiUrl: options.apiUrl }),
     routes: () => routes.list(),
     onClaimed: (claimed) => order.reached(claimed),
     // A run without a daemon has nobody to be left to.
@@ -326,12 +343,14 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
     onPeers: (count) => hints.setPeers(count),
     onApply: (seq) => config.follow(seq),
   });
+  const room = createLiveRunLimit({ db, clock, limitOf: terms.liveRunsOf });
   const scheduler = createScheduler({
     db,
     clock,
     catalog: inForce,
     events,
     followConfig: (seq) => config.follow(seq),
+    refusal: room.refusal,
     onEnqueued() {
       offerWork();
       timers.wake();
@@ -359,7 +378,8 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
     lacks,
     onReady: offerWork,
   });
-  const services = [order, ...upkeep, timers, ...(options.schedules ? [outbox] : [])];
+  const ager = createAger({ db, events, limits: () => terms.limits, onAged: offerWork });
+  const services = [order, ager, ...upkeep, timers, ...(options.schedules ? [outbox] : [])];
 
   async function admitFreed(keys: readonly { tenant: string; key: string }[]): Promise<void> {
     try {

@@ -39,8 +39,14 @@ export function createPipelinesInForce(registry: Registry, shared: Omit<RunTerms
     replace(pipelines, newHash) {
       byKey = new Map(pipelines.map((one) => [`${one.tenant}/${one.id}`, one]));
       sorted = [...pipelines].sort((one, other) => (one.id < other.id ? -1 : 1));
-      routes = [...new Set(['default', ...pipelines.map((one) => routeOf(one.queue, one.runsOn))])];
+      routes = [...new Set(['default', ...pipelines.flatMap(routesOf)])];
       hash = newHash;
     },
   };
+}
+
+/** Of its runs, and of those that carry single steps of it out. */
+function routesOf({ queue, runsOn, steps, onFailure, finally: last }: Pipeline): string[] {
+  const queues = [...steps, ...onFailure, ...last].flatMap((step) => step.queue ?? []);
+  return [queue, ...queues].map((one) => routeOf(one, runsOn));
 }

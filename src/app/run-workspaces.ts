@@ -58,7 +58,7 @@ export function createRunWorkspaces(options: {
         return false;
       }
       if (isThere(runId)) withFiles.add(runId);
-      const parentId = record?.parentId ?? null;
+      const parentId = record?.child ? null : (record?.parentId ?? null);
       if (withFiles.has(runId)) return true;
       if (parentId === null || !isThere(parentId)) return false;
       // Now, and not when a step asks: what it was forked from may go on, and its end takes the files away.

@@ -9,3 +9,9 @@ export function derivedId(text: string): string {
   const hex = bytes.toString('hex');
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 }
+
+/** The same with the time of another id of version 7 (RFC 9562 §5.7): in order of their time the two stand side by side. */
+export function derivedIdBeside(id: string, text: string): string {
+  const hashed = derivedId(`${id}/${text}`);
+  return `${id.slice(0, 13)}-7${hashed.slice(15)}`;
+}

@@ -85,7 +85,11 @@ export interface StepDefinition {
   timeoutMs: number;
   /** From how long completed attempts took; `timeoutMs` holds where too few have. */
   adaptiveTimeout?: AdaptiveTimeout;
+  /** How it is undone, where its type can be; false: not at all. */
+  compensate?: { timeoutMs: number; retry: RetryPolicy } | false;
   cache?: StepCacheRule;
+  /** Text with expressions: steps with the same key wait together where one is told to. Empty: with nobody. */
+  rateLimitKey?: string;
   limits?: StepLimits;
   /** Progress of the run (0…100) once this step has completed; linear over steps where absent. */
   progress?: number;

@@ -1,5 +1,6 @@
 // Claim: a worker loop takes a batch of ready runs; nobody else can take the same ones.
 import { type Queryable, statement } from '../db/database.ts';
+import type { ChildOf } from '../domain/child-run.ts';
 import { queueOfRoute } from '../domain/route.ts';
 import type { Origin } from '../domain/run.ts';
 
@@ -18,6 +19,10 @@ export interface RunRecord {
   runAt: Date | null;
   /** Beyond the grace of its schedule. */
   late: boolean;
+  /** What it is to its parent; absent: nobody waits for it. */
+  child?: ChildOf | null;
+  /** It carries out a part of its parent, and no whole pipeline. */
+  isPart?: boolean;
 }
 
 /** What was done is to be undone, down to a step that is kept (null: all of it). */
@@ -89,10 +94,10 @@ const claim = statement(
       request_to, rolls_back, rollback_to
   )
   select t.*, coalesce($6::timestamptz, now()) as claimed_at, r.origin, r.inputs, r.nominal_at, r.dry_run, r.actor,
-    r.parent_id, r.traceparent, r.created_at, r.run_at, r.late
+    r.parent_id, r.traceparent, r.created_at, r.run_at, r.late, r.child, r.is_part
   from taken t
   left join lateral (
-    select origin, inputs, nominal_at, dry_run, actor, parent_id, traceparent, created_at, run_at, late
+    select origin, inputs, nominal_at, dry_run, actor, parent_id, traceparent, created_at, run_at, late, child, is_part
     from cronwright.runs where id = t.run_id
     limit 1
   ) r on true`,
@@ -134,6 +139,8 @@ interface ClaimRow {
   created_at: Date;
   run_at: Date | null;
   late: boolean;
+  child: ChildOf | null;
+  is_part: boolean | null;
 }
 
 /** Claims up to `limit` runs of one weight from the named routes, best first. An empty answer means "maybe empty". */
@@ -201,5 +208,7 @@ function toRecord(row: ClaimRow): RunRecord | undefined {
     createdAt: row.created_at,
     runAt: row.run_at,
     late: row.late,
+    child: row.child,
+    isPart: row.is_part === true,
   };
 }

@@ -20,6 +20,10 @@ export interface StepRecord {
   rateLimitedMs: number;
   /** What somebody put in place of the step's own output. */
   edited?: { output: Json } | null;
+  /** The run that did it; null: this one. */
+  doneBy?: string | null;
+  /** It stays the work of another run. */
+  isBorrowed?: boolean | null;
 }
 
 // One look-up a run: without statistics, `run_id = any(…)` is taken for most of the table and all of it is read. `offset 0`
@@ -30,8 +34,8 @@ const loadSteps_ = statement(
   from unnest($1::uuid[]) as u(id)
   cross join lateral (
     select run_id, step, item, state, attempts, retries, output, error, started_at, finished_at, retry_at, rate_limited_ms,
-      edited
-    from cronwright.step_runs where run_id = u.id
+      edited, done_by, is_borrowed
+    from cronwright.step_runs where run_id = u.id and item < 0
     offset 0
   ) s`,
 );
@@ -44,6 +48,7 @@ const lastSeq = statement(
   where h.seq is not null`,
 );
 
+/** The steps alone; of items there may be very many (`loadItems`). */
 export async function loadSteps(db: Queryable, ids: readonly string[]): Promise<Map<string, StepRecord[]>> {
   const { rows } = await db.query<{
     run_id: string;
@@ -59,6 +64,8 @@ export async function loadSteps(db: Queryable, ids: readonly string[]): Promise<
     retry_at: Date | null;
     rate_limited_ms: number;
     edited: { output: Json } | null;
+    done_by: string | null;
+    is_borrowed: boolean | null;
   }>(loadSteps_, [ids]);
   const byRun = new Map<string, StepRecord[]>();
   for (const row of rows) {
@@ -78,6 +85,8 @@ export async function loadSteps(db: Queryable, ids: readonly string[]): Promise<
       retryAt: row.retry_at,
       rateLimitedMs: row.rate_limited_ms,
       edited: row.edited,
+      doneBy: row.done_by,
+      isBorrowed: row.is_borrowed,
     });
   }
   return byRun;

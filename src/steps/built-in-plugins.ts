@@ -11,6 +11,7 @@ export const builtInPlugins: BuiltInPlugins = {
   http: () => import('../../plugins/http/index.ts'),
   notify: () => import('../../plugins/notify/index.ts'),
   pg: () => import('../../plugins/pg/index.ts'),
+  pipeline: () => import('../../plugins/pipeline/index.ts'),
   shell: () => import('../../plugins/shell/index.ts'),
   sql: () => import('../../plugins/sql/index.ts'),
   text: () => import('../../plugins/text/index.ts'),

@@ -56,6 +56,8 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
     progress(attempt, progress) {
       const run = options.run(attempt.runId);
       const step = run?.compiled.byId.get(attempt.step);
+      // Undoing a step says nothing of how far the run is.
+      if (attempt.compensation) return;
       if (run && step && attempt.item === undefined) reportProgress(run, step, progress, clock);
     },
     event(attempt, type, data) {
@@ -116,7 +118,8 @@ export function workspacePath(dataDir: string, runId: string): string {
 function makeWorkspace(options: AttemptHostOptions, attempt: Attempt, directory: string): void {
   const run = options.run(attempt.runId);
   // What is rebuilt begins empty: its files elsewhere were newer than these.
-  const parentId = run?.rebuiltFrom === undefined ? run?.record.parentId : undefined;
+  const goesOn = run?.rebuiltFrom === undefined && !run?.record.child;
+  const parentId = goesOn ? run?.record.parentId : undefined;
   const parent = parentId ? workspacePath(options.host.dataDir, parentId) : undefined;
   mkdirSync(join(options.host.dataDir, 'workspaces'), { recursive: true });
   if (parent && existsSync(parent)) copyWorkspace(parent, directory);

@@ -1,7 +1,9 @@
 // A pipeline made ready to run: step types looked up, templates compiled, positions of needs resolved; once per version.
 
+import { runsByChildren } from '../domain/child-run.ts';
 import { pipelineScopes } from '../domain/expressions/pipeline-scope.ts';
 import type { ScopeTypes } from '../domain/expressions/scope.ts';
+import { stepReferences } from '../domain/expressions/step-references.ts';
 import { type Condition, compileCondition, compileTemplate, type Template } from '../domain/expressions/template.ts';
 import type { Pipeline, StepDefinition } from '../domain/pipeline.ts';
 import type { RegisteredStep, Registry } from '../steps/registry.ts';
@@ -18,6 +20,8 @@ export interface CompiledStep {
   fixes?: ReadonlyMap<string, { step: CompiledStep; type: RegisteredStep | undefined }>;
   /** What the step's result depends on; undefined where it is never taken from an earlier run. */
   cacheKey?: Template | undefined;
+  /** What its calls are limited with, where the pipeline says so. */
+  rateLimitKey?: Template | undefined;
   /** Whether expressions read the outputs of its items. */
   isCollected: boolean;
   /** Ids of the steps it needs. */
@@ -34,15 +38,20 @@ export interface CompiledPipeline {
   onFailure: readonly CompiledStep[];
   finally: readonly CompiledStep[];
   byId: ReadonlyMap<string, CompiledStep>;
+  /** Whether children carry some of its steps out. */
+  hasChildren: boolean;
   /** Whether a timeout of it follows the past. */
   adapts: boolean;
+  /** Whether there is something to undo, or to say that it cannot be. */
+  undoes: boolean;
   /** Whether a failure or a crash may make a run of it wait for people. */
   asksPeople: boolean;
 }
 
 export function compilePipeline(pipeline: Pipeline, registry: Registry): CompiledPipeline {
   const milestones = stepMilestones(pipeline.steps);
-  const compile = (step: StepDefinition) => compileStep(pipeline, step, registry, milestones);
+  const isRead = outputsRead(pipeline);
+  const compile = (step: StepDefinition) => compileStep(pipeline, step, registry, milestones, isRead(step.id));
   const compiled = {
     pipeline,
     steps: pipeline.steps.map(compile),
@@ -52,7 +61,13 @@ export function compilePipeline(pipeline: Pipeline, registry: Registry): Compile
   const all = [...compiled.steps, ...compiled.onFailure, ...compiled.finally];
   const byId = new Map(all.map((step) => [step.definition.id, step]));
   const adapts = pipeline.adaptiveTimeout !== undefined || all.some((step) => step.definition.adaptiveTimeout);
-  return { ...compiled, byId, adapts, asksPeople: asksPeople(pipeline) };
+  const hasChildren = all.some((step) => runsByChildren(step.definition));
+  return { ...compiled, byId, hasChildren, adapts, asksPeople: asksPeople(pipeline), undoes: all.some(canUndo) };
+}
+
+/** Whether something is said of undoing it. */
+export function canUndo({ type, definition }: CompiledStep): boolean {
+  return definition.compensate !== false && (type?.compensates === true || type?.irreversible !== undefined);
 }
 
 function asksPeople({ onInterrupted, onExhausted, steps }: Pipeline): boolean {
@@ -60,15 +75,50 @@ function asksPeople({ onInterrupted, onExhausted, steps }: Pipeline): boolean {
   return steps.some((step) => step.onExhausted === 'wait_manual' || step.onError !== undefined);
 }
 
+/** Which steps' outputs the expressions of a pipeline read. Asked only of fan-outs: their outputs may be many. */
+function outputsRead({ steps, onFailure, finally: last }: Pipeline): (step: string) => boolean {
+  const all = [...steps, ...onFailure, ...last];
+  if (all.every((step) => step.foreach === undefined)) return () => false;
+  const paths = all.flatMap(stepReferences).filter(([root]) => root === 'steps');
+  return (id) => paths.some(([, step, part]) => (step ?? id) === id && (part ?? 'output') === 'output');
+}
+
+/** A pipeline of one step, or of some items of it: what a child run that is a part of its parent carries out. */
+export function partOfPipeline(compiled: CompiledPipeline, step: CompiledStep): CompiledPipeline {
+  const { queue: _queue, distribute: _distribute, chunk: _chunk, if: _if, ...definition } = step.definition;
+  const only: CompiledStep = {
+    ...step,
+    definition: { ...definition, needs: [], continueOnError: false },
+    condition: undefined,
+    isCollected: false,
+    needs: [],
+    progress: 100,
+    progressBefore: 0,
+  };
+  const { retry: _retry, ...pipeline } = compiled.pipeline;
+  return {
+    ...compiled,
+    pipeline,
+    steps: [only],
+    onFailure: [],
+    finally: [],
+    byId: new Map([[definition.id, only]]),
+    hasChildren: false,
+  };
+}
+
 /** Light where every step is; a step type this node does not know counts as heavy. */
 export function weightOfPipeline(pipeline: Pipeline, registry: Registry): 'light' | 'heavy' {
   const steps = [...pipeline.steps, ...pipeline.onFailure, ...pipeline.finally];
-  return steps.every((step) => registry.get(step.uses)?.weight === 'light') ? 'light' : 'heavy';
+  const isLight = (step: StepDefinition) => runsByChildren(step) || registry.get(step.uses)?.weight === 'light';
+  return steps.every(isLight) ? 'light' : 'heavy';
 }
 
 /** Step types of the pipeline that this node does not have. */
 export function missingTypes({ byId }: CompiledPipeline): string[] {
-  const missing = [...byId.values()].filter((step) => step.type === undefined).map((step) => step.definition.uses);
+  const own = [...byId.values()].filter(({ definition }) => !runsByChildren(definition));
+  const repairs = own.flatMap(({ fixes }) => [...(fixes?.values() ?? [])].map((fix) => fix.step));
+  const missing = [...own, ...repairs].filter((step) => step.type === undefined).map((step) => step.definition.uses);
   return [...new Set(missing)];
 }
 
@@ -77,6 +127,7 @@ function compileStep(
   step: StepDefinition,
   registry: Registry,
   milestones: ReadonlyMap<string, number>,
+  isRead: boolean,
 ): CompiledStep {
   const scopes = pipelineScopes(pipeline, registry);
   const compiled: CompiledStep = {
@@ -86,7 +137,11 @@ function compileStep(
     env: compileTemplate({ ...pipeline.env, ...step.env }, scopes.beforeStep(step)),
     condition: step.if === undefined ? undefined : compileCondition(step.if, scopes.beforeStep(step)),
     items: step.foreach ? compileTemplate(step.foreach.items, scopes.beforeStep(step)) : undefined,
+    ...(step.rateLimitKey === undefined
+      ? {}
+      : { rateLimitKey: compileTemplate(step.rateLimitKey, scopes.forStep(step)) }),
     ...(step.cache ? { cacheKey: compileTemplate(step.cache.key, scopes.forStep(step)) } : {}),
+    isCollected: step.foreach !== undefined && isRead,
     needs: step.needs,
     // Clean-up steps say nothing of how far the run is.
     progress: milestones.get(step.id) ?? 0,
@@ -107,7 +162,8 @@ function compileFixes(
   for (const [error, { aiFix }] of Object.entries(rules)) {
     if (!aiFix) continue;
     const type = registry.get(aiFix.uses);
-    fixes.set(error, { step: { ...step, type, input: compileTemplate(aiFix.with, types) }, type });
+    const definition = { ...step.definition, uses: aiFix.uses };
+    fixes.set(error, { step: { ...step, definition, type, input: compileTemplate(aiFix.with, types) }, type });
   }
   return fixes;
 }

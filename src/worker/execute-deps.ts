@@ -7,7 +7,9 @@ import type { EventBus } from '../observe/events.ts';
 import type { ObservedStep } from '../steps/observed-step.ts';
 import type { Secrets } from '../store/secrets.ts';
 import type { CheckpointWriter } from './checkpoint-writer.ts';
+import type { ChildDeps } from './child-runs.ts';
 import type { RunLogs } from './run-logs.ts';
+import type { SharedRateLimits } from './shared-rate-limits.ts';
 
 export interface ExecuteDeps {
   db: Queryable;
@@ -27,6 +29,8 @@ export interface ExecuteDeps {
   baseEnv: Readonly<Record<string, string>>;
   /** Whether results of earlier runs are taken, and those of these kept. */
   usesCache: boolean;
+  children: ChildDeps;
+  rateLimits: SharedRateLimits;
   /** 0…1, for jitter. */
   random: () => number;
 }

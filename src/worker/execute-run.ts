@@ -90,7 +90,7 @@ function unfinishedUndo(end: Exclude<UndoEnd, { kind: 'done' }>): Verdict {
 const engineFault = { name: 'EngineFault', message: 'the worker could not carry the run out; it is taken up again' };
 
 /** Notes the claim and starts the run's clock; a request made while nobody held the run is obeyed first. */
-function beginRun(run: LiveRun, deps: ExecuteDeps): NodeJS.Timeout {
+function beginRun(run: LiveRun, deps: ExecuteDeps): NodeJS.Timeout | undefined {
   const { claimed } = run;
   const timeouts = tellTimeouts(run);
   const data = timeouts === undefined ? { token: claimed.token } : { token: claimed.token, timeouts };
@@ -107,7 +107,7 @@ function beginRun(run: LiveRun, deps: ExecuteDeps): NodeJS.Timeout {
     abortRun(run, 'cancelled');
   }
   // Each compensation has a time of its own.
-  if (claimed.rollback) return setTimeout(() => {}, 0);
+  if (claimed.rollback) return undefined;
   const timeoutMs = runTimeoutMs(run);
   const leftMs = deadlineOf(run) - deps.clock.now();
   const end = () => abortRun(run, 'timeout', `the run took longer than its timeout of ${timeoutMs} ms`);

@@ -123,7 +123,7 @@ function bothWaits(one: Wait, other: Wait): Wait {
 
 /** Whether outputs of items stay in memory: expressions read them, or undoing the items does. */
 export function keepsOutputs({ isCollected, type }: CompiledStep): boolean {
-  return isCollected || type?.definition.compensate !== undefined;
+  return isCollected || type?.compensates === true;
 }
 
 /** Characters of JSON. */

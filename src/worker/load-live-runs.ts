@@ -1,10 +1,18 @@
 // Turns a claimed batch into runs in memory: definitions and, where a run has been claimed before, its checkpoints.
 import type { Queryable } from '../db/database.ts';
-import type { ClaimedRun } from '../queue/claim-runs.ts';
+import type { ClaimedRun, RunRecord } from '../queue/claim-runs.ts';
+import { loadCompensations } from '../queue/load-compensations.ts';
 import { loadLastSeq, loadSteps, type StepRecord } from '../queue/load-runs.ts';
+import type { CompensationWrite } from '../queue/write-rollback.ts';
 import { loadWaits } from '../store/waits.ts';
 import type { AdaptiveTimeouts } from './adaptive-timeouts.ts';
-import { type CompiledPipeline, type CompiledStep, compilePipeline, missingTypes } from './compiled-pipeline.ts';
+import {
+  type CompiledPipeline,
+  type CompiledStep,
+  compilePipeline,
+  missingTypes,
+  partOfPipeline,
+} from './compiled-pipeline.ts';
 import { type Definitions, InvalidDefinition } from './definitions.ts';
 import {
   addWait,
@@ -14,8 +22,11 @@ import {
   itemProgress,
   type LiveRun,
   stepProgress,
+  toStepScope,
   toStepWrite,
 } from './live-run.ts';
+import { loadFanOuts } from './load-fan-outs.ts';
+import type { ParentScopes } from './parent-scope.ts';
 import type { RefusedRun } from './refuse-runs.ts';
 import { interruptedError } from './resume-wait.ts';
 
@@ -30,6 +41,7 @@ export async function loadLiveRuns(
     /** Whether a run is left to others where this node lacks a step type of it; else the step fails. */
     leavesToOthers: boolean;
     timeouts: AdaptiveTimeouts;
+    parents: ParentScopes;
   },
 ): Promise<{ runs: LiveRun[]; refused: RefusedRun[] }> {
   const resumed = claimed.filter(hasPast).map((one) => one.runId);
@@ -37,13 +49,15 @@ export async function loadLiveRuns(
     resumed.length === 0
       ? [new Map(), new Map()]
       : await Promise.all([loadSteps(deps.db, resumed), loadLastSeq(deps.db, resumed)]);
+  const undone = await loadUndone(claimed.filter(hasPast), deps);
   const runs: LiveRun[] = [];
   const refused: RefusedRun[] = [];
   const asking: LiveRun[] = [];
   for (const one of claimed) {
     const { record } = one;
     if (!record) continue;
-    const compiled = await definitionOf(one, deps.definitions);
+    const whole = await definitionOf(one, deps.definitions);
+    const compiled = partOf(whole, record);
     const prior = { steps: steps.get(one.runId) ?? [], seq: seqs.get(one.runId) ?? 1 };
     const isInvalid = compiled instanceof InvalidDefinition;
     const missing = isInvalid || compiled === undefined || !deps.leavesToOthers ? [] : missingTypes(compiled);
@@ -54,9 +68,12 @@ export async function loadLiveRuns(
     const usable = isInvalid ? undefined : compiled;
     const run = createLiveRun(one, record, usable ?? missingDefinition(one), prior, deps.apiUrl());
     if (isInvalid) failDefinition(run, compiled);
+    if (usable && hasPast(one)) prior.steps = [...prior.steps, ...(await loadFanOuts(deps.db, run))];
+    if (usable && usable !== whole) await becomePart(run, whole as CompiledPipeline, deps.parents);
     if (run.compiled.adapts) run.timeouts = await deps.timeouts.of(run.compiled);
     const isElsewhere = hasPast(one) && !deps.hasWorkspace(one);
-    if (isElsewhere && prior.steps.length > 0) reopenLostSteps(run);
+    restoreUndone(run, undone.get(one.runId) ?? []);
+    if (isElsewhere && prior.steps.length > 0 && !isUndoing(run)) reopenLostSteps(run);
     handleInterruptedSteps(run, prior.steps);
     if (one.token > 1 && mayHaveAsked(run, prior.steps)) asking.push(run);
     runs.push(run);
@@ -65,11 +82,63 @@ export async function loadLiveRuns(
   return { runs, refused };
 }
 
+/** How far the undoing of a run is, where there is something to undo. */
+async function loadUndone(
+  resumed: readonly ClaimedRun[],
+  deps: { db: Queryable; definitions: Definitions },
+): Promise<Map<string, CompensationWrite[]>> {
+  const ids: string[] = [];
+  for (const one of resumed) {
+    const compiled = await definitionOf(one, deps.definitions);
+    const undoes = compiled !== undefined && !(compiled instanceof InvalidDefinition) && compiled.undoes;
+    if (undoes || one.rollback !== null) ids.push(one.runId);
+  }
+  return ids.length === 0 ? new Map() : loadCompensations(deps.db, ids);
+}
+
+/** What a step came to is what the run is judged by, also once it was undone. */
+function restoreUndone(run: LiveRun, rows: readonly CompensationWrite[]): void {
+  if (rows.length === 0) return;
+  run.undone = new Map(rows.map((row) => [`${row.step}/${row.item}`, row]));
+  for (const { step, item, was } of rows) {
+    const progress = item < 0 ? run.steps.get(step) : run.items.get(step)?.get(item);
+    if (progress?.state !== 'compensated') continue;
+    progress.state = was;
+    if (item < 0) run.scope.steps[step] = toStepScope(progress);
+  }
+}
+
+/** What is undone is not made again, whatever became of its files. */
+function isUndoing(run: LiveRun): boolean {
+  const { claimed, undone } = run;
+  if (claimed.rollback !== null || claimed.request?.rollback) return true;
+  return undone !== undefined && [...undone.values()].some((row) => row.state !== 'reset');
+}
+
+/** A child that is a part of its parent carries out one step of the pipeline. */
+function partOf<Whole>(whole: Whole, record: RunRecord): Whole | CompiledPipeline {
+  if (!record.isPart || !record.child || whole === undefined || whole instanceof InvalidDefinition) return whole;
+  const pipeline = whole as unknown as CompiledPipeline;
+  const step = pipeline.byId.get(record.child.step);
+  return step === undefined ? whole : partOfPipeline(pipeline, step);
+}
+
+async function becomePart(run: LiveRun, whole: CompiledPipeline, parents: ParentScopes): Promise<void> {
+  const { claimed, record } = run;
+  const { child, parentId } = record;
+  const step = child && whole.byId.get(child.step);
+  if (!child || !parentId || !step) return;
+  run.part = { ...child, parentId };
+  const scope = await parents.of(claimed, record, whole, step);
+  if (scope) run.scope = scope;
+}
+
 export type HasWorkspace = (claimed: Pick<ClaimedRun, 'runId' | 'home' | 'record'>) => boolean;
 
 /** A first claim has nothing behind it, but where the run goes on from another's checkpoints or was woken at its time. */
 function hasPast({ token, record }: ClaimedRun): boolean {
-  return token > 1 || Boolean(record?.parentId) || Boolean(record?.runAt);
+  const goesOn = Boolean(record?.parentId) && !record?.child;
+  return token > 1 || goesOn || Boolean(record?.runAt);
 }
 
 /** What a run asked in earlier claims is read only where it may have asked something. */

@@ -191,6 +191,7 @@ async function attemptOnce(
     // Where no spans are made here, the caller's trace is passed on and does not break off.
     traceparent: span.traceparent ?? run.record.traceparent ?? undefined,
     timeoutMs: stepTimeoutMs(run, step),
+    ...(definition.limits ? { limits: definition.limits } : {}),
     signal,
     secrets: input.secrets,
     keepInput: () => keepInput(run, step, item, deps),

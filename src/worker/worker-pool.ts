@@ -11,6 +11,7 @@ import type { ExecuteDeps } from './execute-deps.ts';
 import { executeRun } from './execute-run.ts';
 import { abortRun, type LiveRun } from './live-run.ts';
 import { type HasWorkspace, loadLiveRuns } from './load-live-runs.ts';
+import type { ParentScopes } from './parent-scope.ts';
 import type { RefusedRun, RefuseRuns } from './refuse-runs.ts';
 
 export interface WorkerPoolOptions extends ExecuteDeps {
@@ -18,6 +19,7 @@ export interface WorkerPoolOptions extends ExecuteDeps {
   timeouts: AdaptiveTimeouts;
   apiUrl: () => string | undefined;
   hasWorkspace: HasWorkspace;
+  parents: ParentScopes;
   /** Routes that this node serves now. */
   routes: () => Promise<readonly string[]>;
   /** Hears of every batch that is claimed. */

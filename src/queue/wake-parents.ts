@@ -1,0 +1,88 @@
+// Wakes runs whose children have ended: one that waits goes on, one that is held or at work looks again.
+import { type Database, type Queryable, statement } from '../db/database.ts';
+import type { WokenRun } from './wake-runs.ts';
+
+const lockParents = statement(
+  'lock_parents',
+  `select q.run_id, q.state from cronwright.queue q
+  where q.run_id = any(array(
+      select r.parent_id from cronwright.runs r where r.id = any($1::uuid[]) and r.child_open is true))
+    and q.state in ('waiting', 'running', 'paused')
+  order by q.run_id
+  for update`,
+);
+
+// Where it came from is history; the row's lock is ours, so seq follows the last one stored.
+const wake = statement(
+  'wake_parents',
+  `with told as (
+    insert into cronwright.history (run_id, seq, tenant, node, at, transitions)
+    select q.run_id, coalesce((select max(h.seq) from cronwright.history h where h.run_id = q.run_id), 1) + 1, q.tenant,
+      $2::uuid, coalesce($3::timestamptz, now()),
+      jsonb_build_array(jsonb_build_object('event', 'run.woken', 'from', 'waiting', 'to', 'pending',
+        'at', floor(extract(epoch from coalesce($3::timestamptz, now())) * 1000), 'reason', 'children'))
+    from cronwright.queue q where q.run_id = any($1::uuid[]) and q.state = 'waiting'
+  )
+  update cronwright.queue
+  set signalled = true,
+    state = case when state = 'waiting' then 'pending' else state end,
+    run_at = case when state = 'waiting' then null else run_at end,
+    wait_kind = case when state = 'waiting' then null else wait_kind end,
+    pinned_at = case when state = 'waiting' and pinned_at is not null then coalesce($3::timestamptz, now())
+      else pinned_at end,
+    attempt_started_at = case when state = 'waiting' then attempt_started_at
+        + coalesce(coalesce($3::timestamptz, now()) - clock_stopped_at, interval '0 seconds')
+      else attempt_started_at end,
+    clock_stopped_at = case when state = 'waiting' then null else clock_stopped_at end
+  where run_id = any($1::uuid[])
+  returning run_id, tenant, blocked_on, state`,
+);
+
+/** `children` are runs that have ended. Returns the parents that may be claimed now. */
+export async function wakeParents(
+  db: Database,
+  children: readonly string[],
+  options: { node: string | null; now?: Date | null },
+): Promise<WokenRun[]> {
+  if (children.length === 0) return [];
+  return db.transaction(
+    async (tx) => {
+      const locked = await tx.query<{ run_id: string }>(lockParents, [children]);
+      if (locked.rows.length === 0) return [];
+      const { rows } = await tx.query<{ run_id: string; tenant: string; blocked_on: string | null; state: string }>(
+        wake,
+        [locked.rows.map((row) => row.run_id), options.node, options.now ?? null],
+      );
+      return rows
+        .filter((row) => row.state === 'pending')
+        .map((row) => ({ runId: row.run_id, tenant: row.tenant, blockedOn: row.blocked_on }));
+    },
+    { idempotent: true },
+  );
+}
+
+const unheard = statement(
+  'find_unheard_children',
+  `select r.id from cronwright.runs r
+  join cronwright.queue q on q.run_id = r.parent_id
+  where r.child_open is true and r.state is not null and q.state = 'waiting'
+  limit $1`,
+);
+
+const orphans = statement(
+  'find_orphans',
+  `select distinct r.parent_id as id from cronwright.runs r
+  where r.child_open is true and r.state is null
+    and not exists (select 1 from cronwright.queue q where q.run_id = r.parent_id)
+  limit $1`,
+);
+
+/** Ended children that nobody told their waiting parents of. */
+export async function findUnheardChildren(db: Queryable, limit: number): Promise<string[]> {
+  return (await db.query<{ id: string }>(unheard, [limit])).rows.map((row) => row.id);
+}
+
+/** Ended runs that still have live children. */
+export async function findParentsOfOrphans(db: Queryable, limit: number): Promise<string[]> {
+  return (await db.query<{ id: string }>(orphans, [limit])).rows.map((row) => row.id);
+}

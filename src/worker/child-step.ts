@@ -1,0 +1,163 @@
+// A step that a run of its own carries out: the parent enqueues it, gives back its worker and takes over what came of it.
+import type { Json } from '../base/json.ts';
+import { pipelineRunType } from '../domain/child-run.ts';
+import { errorMessage } from '../domain/errors.ts';
+import type { StoredError } from '../domain/outcome.ts';
+import { cancelChildren } from '../queue/cancel-children.ts';
+import { enqueueChildren, type NewChild } from '../queue/enqueue-children.ts';
+import { closeChildren, listOpenChildren, type OpenChild, readOutcomes } from '../queue/settle-children.ts';
+import { abortReasonOf } from '../steps/abort-reason.ts';
+import { announceChildren, makePart, makeRunOfPipeline } from './child-runs.ts';
+import type { CompiledStep } from './compiled-pipeline.ts';
+import type { ExecuteDeps } from './execute-deps.ts';
+import { isHolding, type LiveRun, noteTransition, type StepProgress, signalOf } from './live-run.ts';
+import type { AttemptsEnd } from './run-attempts.ts';
+
+/** Larger outputs of a step are artifacts. */
+const maxOutput = 1_048_576;
+/** How long the end of a run waits for children that were asked to end. */
+const endWithinMs = 10_000;
+
+export const untilChildrenEnd: AttemptsEnd = { kind: 'waiting', untilMs: Infinity, waitKind: 'children' };
+
+/** As `runAttempts`: leaves what came of it in `progress`. */
+export async function runAsChild(
+  run: LiveRun,
+  step: CompiledStep,
+  progress: StepProgress,
+  deps: ExecuteDeps,
+): Promise<AttemptsEnd> {
+  const { id, uses } = step.definition;
+  progress.state = 'running';
+  progress.startedAt ??= new Date(deps.clock.now());
+  for (;;) {
+    const child = (await listOpenChildren(deps.db, run.claimed.runId)).find(
+      (one) => one.step === id && one.from === -1 && one.generation === progress.attempts,
+    );
+    if (child && child.state !== null) return takeOver(run, step, progress, child, deps);
+    const interrupted = await interruptionOf(run, progress, deps);
+    if (interrupted) return interrupted;
+    if (child) return untilChildrenEnd;
+    if (isHolding(run)) return { kind: 'paused' };
+    const made =
+      uses === pipelineRunType
+        ? await makeRunOfPipeline(run, step, undefined, progress.attempts, deps)
+        : makePart(run, step, undefined, progress.attempts, deps);
+    if (!made.ok) return endFailed(progress, made.error, deps);
+    const enqueued = await enqueue(run, step, [made.child], deps);
+    if (!enqueued) return { kind: 'interrupted', by: 'lease_lost' };
+    if (made.child.isAwaited) continue;
+    return endCompleted(progress, startedOutput(made.child), deps);
+  }
+}
+
+/** Makes children durable and tells of them; false where the run is no longer ours. */
+export async function enqueue(
+  run: LiveRun,
+  step: CompiledStep,
+  children: readonly NewChild[],
+  deps: ExecuteDeps,
+): Promise<boolean> {
+  const { runId, token } = run.claimed;
+  const { isOurs, made } = await enqueueChildren(deps.children.db, { runId, token }, children);
+  if (!isOurs) return false;
+  const news = children.filter((child) => made.has(child.run.id));
+  if (news.length === 0) return true;
+  const data = { runs: news.length, first_run: news[0]?.run.id };
+  noteTransition(run, { event: 'step.children_started', step: step.definition.id, data }, deps.clock);
+  await announceChildren(news, deps);
+  return true;
+}
+
+/** What ends the waiting for children before they have; they are ended first. */
+export async function interruptionOf(
+  run: LiveRun,
+  progress: StepProgress,
+  deps: ExecuteDeps,
+): Promise<AttemptsEnd | undefined> {
+  const signal = signalOf(run);
+  if (!signal.aborted) return undefined;
+  const by = run.abortedBy === 'lease_lost' ? 'lease_lost' : abortReasonOf(signal.reason);
+  if (by === 'lease_lost' || by === 'shutdown') return { kind: 'interrupted', by };
+  await endChildren(run, deps);
+  if (by !== 'timeout') return { kind: 'interrupted', by };
+  return endFailed(progress, { name: 'TimeoutError', message: errorMessage(signal.reason), class: 'fatal' }, deps);
+}
+
+/** Ends what is live of the run's children, and waits for it a while: clean-up does not begin beside them. */
+export async function endChildren(run: LiveRun, deps: ExecuteDeps): Promise<void> {
+  const { runId } = run.claimed;
+  const reason = run.cancelledBy?.reason ?? (run.abortedBy === 'timeout' ? 'its parent ran out of time' : null);
+  const by = { actor: run.cancelledBy?.actor ?? null, reason };
+  const deadline = deps.clock.monotonic() + endWithinMs;
+  while (!run.isHardAborted) {
+    const { ended, asked, freed } = await cancelChildren(deps.children.db, [runId], by);
+    for (const child of ended) {
+      deps.events.emit('run.finished', { ...child, state: 'cancelled', result: 'cancellation', durationMs: 0 });
+    }
+    if (freed.length > 0) deps.children.onReady();
+    for (const node of asked) deps.children.onRequests(node);
+    if (asked.length === 0 || deps.clock.monotonic() > deadline) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+async function takeOver(
+  run: LiveRun,
+  step: CompiledStep,
+  progress: StepProgress,
+  child: OpenChild,
+  deps: ExecuteDeps,
+): Promise<AttemptsEnd> {
+  const outcomes = await readOutcomes(deps.db, child.id);
+  await closeChildren(deps.db, [child.id]);
+  const data = { run: child.id, state: child.state };
+  noteTransition(run, { event: 'step.children_ended', step: step.definition.id, data }, deps.clock);
+  const own = child.isPart ? outcomes.find((one) => one.step === step.definition.id) : undefined;
+  if (child.state !== 'completed') {
+    const error = own?.state === 'failed' ? own.error : undefined;
+    return endFailed(progress, error ?? errorOfChild(child), deps);
+  }
+  run.failedItems += child.failedItems;
+  if (!child.isPart) return endCompleted(progress, outputOfRun(child, outcomes), deps);
+  return endCompleted(progress, own?.output ?? undefined, deps);
+}
+
+export function errorOfChild({ id, state, error }: Pick<OpenChild, 'id' | 'state' | 'error'>): StoredError {
+  if (error && state === 'failed') return { ...error, message: `run ${id} failed: ${error.message}` };
+  const why = error ? `: ${error.message}` : '';
+  return { name: 'ChildEnded', message: `run ${id} ended as ${state}${why}`, class: 'fatal' };
+}
+
+/** What `pipeline.run` gives: the run, and what its steps gave. */
+export function outputOfRun(
+  child: Pick<OpenChild, 'id' | 'state' | 'failedItems'>,
+  outcomes: readonly { step: string; state: string; output: Json }[],
+): Json {
+  const outputs = Object.fromEntries(
+    outcomes.filter((one) => one.state === 'completed').map((one) => [one.step, one.output]),
+  );
+  const whole = { run_id: child.id, state: child.state, failed_items: child.failedItems, outputs };
+  return JSON.stringify(whole).length <= maxOutput ? whole : { ...whole, outputs: null };
+}
+
+export function startedOutput({ run }: NewChild): Json {
+  return { run_id: run.id, state: 'pending', failed_items: 0, outputs: null };
+}
+
+function endCompleted(progress: StepProgress, output: Json | undefined, deps: ExecuteDeps): AttemptsEnd {
+  progress.state = 'completed';
+  progress.attempts += 1;
+  progress.output = output;
+  progress.error = null;
+  progress.finishedAt = new Date(deps.clock.now());
+  return { kind: 'completed' };
+}
+
+export function endFailed(progress: StepProgress, error: StoredError, deps: ExecuteDeps): AttemptsEnd {
+  progress.state = 'failed';
+  progress.attempts += 1;
+  progress.error = error;
+  progress.finishedAt = new Date(deps.clock.now());
+  return { kind: 'failed' };
+}
