@@ -6,6 +6,7 @@ import { isTerminal, runStates } from '../domain/run.ts';
 import type { EventBus } from '../observe/events.ts';
 import type { Metrics, NextFireRow, QueueDepthRow } from '../observe/metrics.ts';
 import { findReadyRoutes } from '../queue/find-ready-routes.ts';
+import { liveState } from '../queue/live-state.ts';
 import { oldestWaits } from '../reads/oldest-waits.ts';
 
 const everyMs = 15_000;
@@ -17,7 +18,8 @@ const noRuns: readonly QueueDepthRow[] = runStates
 
 const depth = statement(
   'sample_queue_depth',
-  `select substring(queue, '^[^{#@]+') as queue, state, count(*) as count from cronwright.queue group by 1, 2`,
+  `select substring(queue, '^[^{#@]+') as queue, ${liveState('q')} as state, count(*) as count
+  from cronwright.queue q group by 1, 2`,
 );
 
 const deadLetters = statement(
@@ -29,6 +31,12 @@ const outbox = statement(
   'sample_outbox_depth',
   `select (select count(*) from cronwright.outbox where state = 'pending' and coalesce(sum_of, 2) > 1) as pending,
     (select count(*) from cronwright.outbox where state = 'failed') as failed`,
+);
+
+const openWaits = statement(
+  'sample_open_waits',
+  `select w.kind, count(*) as count from cronwright.waits w join cronwright.queue q on q.run_id = w.run_id
+  where w.state = 'open' group by w.kind`,
 );
 
 const nextFires = statement(
@@ -47,6 +55,7 @@ export function createMetricsSampler(options: { db: Database; metrics: Metrics; 
     metrics.setOldestWaits([{ queue: pipelineDefaults.queue.value, waitMs: 0 }, ...waits]);
     metrics.setDeadLetters((await db.query<{ count: number }>(deadLetters)).rows[0]?.count ?? 0);
     for (const row of (await db.query<{ pending: number; failed: number }>(outbox)).rows) metrics.setOutboxDepth(row);
+    metrics.setOpenWaits((await db.query<{ kind: string; count: number }>(openWaits)).rows);
     const fires = await db.query<{ tenant: string; schedule: string; next_at: number | null }>(nextFires);
     const rows: NextFireRow[] = fires.rows.map((row) => ({
       tenant: row.tenant,

@@ -9,12 +9,13 @@ export interface DaemonOptions {
   json?: boolean;
 }
 
-export function connect(context: CliContext, options: DaemonOptions): DaemonClient {
+/** `actor`: instead of the user of the shell. */
+export function connect(context: CliContext, options: DaemonOptions, actor?: string): DaemonClient {
   return createDaemonClient({
     url: options.url ?? (context.env.CRONWRIGHT_URL || 'http://127.0.0.1:8080'),
     token: options.token ?? (context.env.CRONWRIGHT_TOKEN || undefined),
     tenant: options.tenant,
-    actor: actorOf(context),
+    actor: actor ?? actorOf(context),
   });
 }
 

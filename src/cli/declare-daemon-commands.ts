@@ -14,6 +14,7 @@ export function declareDaemonCommands(program: Command, context: CliContext, fin
   declareQueueNodesAndConfig(program, context, finish);
   declareOccurrences(program, context, finish);
   declarePauseAndResume(program, context, finish);
+  declareSignal(program, context, finish);
 }
 
 function declareTrigger(program: Command, context: CliContext, finish: Finish): void {
@@ -118,6 +119,21 @@ function declarePauseAndResume(program: Command, context: CliContext, finish: Fi
     .description('resume a paused schedule')
     .argument('<schedule>', 'pipeline.schedule')
     .action(async (id, options) => finish(await (await import('./resume.ts')).resume(context, id, options)));
+}
+
+function declareSignal(program: Command, context: CliContext, finish: Finish): void {
+  withDaemon(program.command('signal'))
+    .description('answer what a run asks; without an answer, show what it asks')
+    .argument('<run>', runArgument)
+    .option('--approve', 'the decision approve')
+    .option('--reject', 'the decision reject')
+    .option('--choose <decision>', 'another decision, of those the question has')
+    .option('--data <json>', 'what goes with it, as JSON')
+    .option('--step <id>', 'the step that asks, where several do')
+    .option('--item <n>', 'its item', wholeNumber('--item', 0, 2_147_483_647))
+    .option('--key <key>', 'the name of the question')
+    .option('--as <actor>', 'who answers, by name (cli)')
+    .action(async (run, options) => finish(await (await import('./signal.ts')).signal(context, run, options)));
 }
 
 const runArgument = 'id of the run; its last 4 or more characters, or `last`, find it among the newest 500';

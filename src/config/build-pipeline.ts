@@ -1,8 +1,9 @@
 // A pipeline as written → a pipeline as the engine sees it: defaults applied, durations in milliseconds, version computed.
 import { createHash } from 'node:crypto';
 import type { z } from 'zod';
+import { defaultChildren } from '../domain/child-run.ts';
 import { conditionText } from '../domain/expressions/template.ts';
-import type { Pipeline, StepDefinition, StepLimits } from '../domain/pipeline.ts';
+import type { AfterDefinition, OnErrorRule, Pipeline, StepDefinition, StepLimits } from '../domain/pipeline.ts';
 import { fastRetry, type RetryPolicy, slowRetry } from '../domain/retry-policy.ts';
 import { type ScheduleCalendar, type ScheduleDefinition, scheduleDefaults } from '../domain/schedule.ts';
 import { pipelineDefaults as defaults } from './defaults.ts';
@@ -10,6 +11,7 @@ import { parseDuration } from './duration.ts';
 import type { calendarSchema, PipelineShape, RetryShape, ScheduleShape, StepShape } from './pipeline-schema.ts';
 import type { TimeoutShape } from './step-option-schemas.ts';
 
+type AfterShape = Extract<NonNullable<PipelineShape['after']>, { pipeline: string }>;
 export type CalendarShape = z.output<typeof calendarSchema>;
 export type Calendars = Readonly<Record<string, ScheduleCalendar>>;
 
@@ -29,11 +31,17 @@ export function buildPipeline(shape: PipelineShape, calendars: Calendars): Pipel
     ...(shape.concurrency ? { concurrency: shape.concurrency } : {}),
     ...(shape.retry ? { retry: buildRetry(shape.retry, slowRetry) } : {}),
     onInterrupted: shape.on_interrupted,
+    ...(shape.on_exhausted === undefined ? {} : { onExhausted: shape.on_exhausted }),
+    ...(shape.after === undefined ? {} : { after: [shape.after].flat().map(buildAfter) }),
     steps: shape.steps.map((step, index) => buildStep(step, implicitNeeds(shape.steps, index))),
     finally: shape.finally.map((step) => buildStep(step, [])),
     onFailure: shape.on_failure.map((step) => buildStep(step, [])),
   } as Omit<Pipeline, 'version'>;
   return { ...content, version: versionOf(content) };
+}
+
+function buildAfter({ pipeline, within, when, on_missing }: AfterShape): AfterDefinition {
+  return { pipeline, withinMs: within, when: when ?? 'schedule', onMissing: on_missing ?? 'wait' };
 }
 
 /** SHA-256 of the content as JSON with sorted keys, its first 16 hexadecimal digits. */
@@ -68,13 +76,20 @@ function buildStep(step: StepShape, implicit: readonly string[]): StepDefinition
       : {
           foreach: {
             items: step.foreach,
-            maxParallel: step.max_parallel ?? defaults['steps.max_parallel'].value,
+            maxParallel: step.max_parallel ?? (step.distribute ? defaultChildren : defaults['steps.max_parallel'].value),
             onItemError: step.on_item_error ?? defaults['steps.on_item_error'].value,
           },
         }),
+    ...(step.distribute ? { distribute: true } : {}),
+    ...(step.chunk === undefined ? {} : { chunk: step.chunk }),
+    ...(step.queue === undefined ? {} : { queue: step.queue }),
     retry: buildRetry(step.retry ?? {}, fastRetry),
+    ...(step.on_exhausted === undefined ? {} : { onExhausted: step.on_exhausted }),
+    ...(step.on_error === undefined ? {} : { onError: buildErrorRules(step.on_error) }),
     ...buildTimeout(step.timeout, defaultTimeoutMs.step),
+    ...(step.compensate === undefined ? {} : { compensate: buildCompensation(step.compensate) }),
     ...(step.cache ? { cache: { key: step.cache.key, ttlMs: step.cache.ttl, scope: step.cache.scope } } : {}),
+    ...(step.rate_limit_key === undefined ? {} : { rateLimitKey: step.rate_limit_key }),
     ...(step.limits ? { limits: buildLimits(step.limits) } : {}),
     ...(step.progress === undefined ? {} : { progress: step.progress }),
   };
@@ -98,6 +113,18 @@ function buildLimits({ memory, cpu, open_files, output }: NonNullable<StepShape[
     ...(open_files === undefined ? {} : { openFiles: open_files }),
     ...(output === undefined ? {} : { outputBytes: output }),
   };
+}
+
+function buildErrorRules(shape: NonNullable<StepShape['on_error']>): Record<string, OnErrorRule> {
+  const rules = Object.entries(shape).map(([name, { choose, timeout, ai_fix: aiFix }]): [string, OnErrorRule] => [
+    name,
+    { choose, ...(timeout === undefined ? {} : { timeoutMs: timeout }), ...(aiFix === undefined ? {} : { aiFix }) },
+  ]);
+  return Object.fromEntries(rules);
+}
+
+function buildCompensation(shape: NonNullable<StepShape['compensate']>): NonNullable<StepDefinition['compensate']> {
+  return shape && { timeoutMs: shape.timeout, retry: buildRetry(shape.retry ?? {}, fastRetry) };
 }
 
 function buildRetry(shape: RetryShape, usual: RetryPolicy): RetryPolicy {

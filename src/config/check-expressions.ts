@@ -29,7 +29,11 @@ async function checkStep(check: PipelineCheck, placed: PlacedStep, scopes: Pipel
   if (step.foreach) checkForeach(check, placed, before, hint);
   checkTexts(check, step.env, [...path, 'env'], before, hint);
   const types = checkTexts(check, step.with, [...path, 'with'], within, hint);
+  if (step.rateLimitKey) checkTexts(check, step.rateLimitKey, [...path, 'rate_limit_key'], within, hint);
   if (step.cache) checkTexts(check, step.cache.key, [...path, 'cache', 'key'], within, hint);
+  for (const [name, { aiFix }] of Object.entries(step.onError ?? {})) {
+    if (aiFix) checkTexts(check, aiFix.with, [...path, 'on_error', name, 'ai_fix', 'with'], scopes.forFix(step), hint);
+  }
   const type = check.catalogue.get(step.uses);
   if (type) await checkWith(check, placed, type, types);
 }

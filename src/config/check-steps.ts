@@ -1,6 +1,7 @@
 // Checks how the steps of a pipeline hang together: ids, needs, cycles, step types, options that belong to others.
 import { closestWord } from '../domain/closest-word.ts';
 import { checkStepOptions } from './check-step-options.ts';
+import { checkChildren } from './check-children.ts';
 import type { PipelineCheck, PlacedCall, PlacedStep, StepCheck } from './pipeline-check.ts';
 import { valueAt } from './zod-problems.ts';
 
@@ -12,7 +13,9 @@ export function checkSteps(check: PipelineCheck): void {
     if (placed.isWhole) {
       checkUses(check, placed);
       checkOptions(check, placed);
+      checkChildren(check, placed);
       checkRetry(check, [...placed.path, 'retry', 'on']);
+      checkFailureRules(check, placed);
       checkStepOptions(check, placed);
     }
   }
@@ -82,6 +85,31 @@ function checkOptions(check: PipelineCheck, { step, path }: PlacedStep): void {
   for (const key of ['max_parallel', 'on_item_error']) {
     if (step.foreach || valueAt(check.document.value, [...path, key]) === undefined) continue;
     check.problem([...path, key], { atKey: true, message: 'this means nothing without `foreach`', got: key });
+  }
+}
+
+/** Clean-up is carried through, and waits for nobody; a choice needs what it chooses. */
+function checkFailureRules(check: PipelineCheck, { step, path }: PlacedStep): void {
+  for (const key of ['on_exhausted', 'on_error']) {
+    if (path[0] === 'steps' || valueAt(check.document.value, [...path, key]) === undefined) continue;
+    const message = `steps of ${String(path[0])} end the run, and nothing waits for them`;
+    check.problem([...path, key], { atKey: true, message, got: key });
+  }
+  for (const [name, { choose, aiFix }] of Object.entries(step.onError ?? {})) {
+    const at = [...path, 'on_error', name];
+    if (aiFix) checkUses(check, { step: aiFix, path: [...at, 'ai_fix'] });
+    if (choose.includes('ai_fix') && !aiFix) {
+      check.problem([...at, 'choose'], {
+        message: 'nothing says how `ai_fix` repairs',
+        expected: '`ai_fix` beside it',
+      });
+    } else if (aiFix && !choose.includes('ai_fix')) {
+      check.problem([...at, 'ai_fix'], {
+        atKey: true,
+        message: 'nobody can choose it',
+        expected: '`ai_fix` in `choose`',
+      });
+    }
   }
 }
 

@@ -103,6 +103,33 @@ const env = z
   )
   .describe('Environment of steps: `env.NAME` in expressions. Values are text.');
 
+const onExhausted = z.enum(['fail', 'dead_letter', 'wait_manual']);
+
+const errorRule = z
+  .strictObject({
+    choose: z
+      .array(z.enum(['manual_edit', 'ai_fix']))
+      .min(1)
+      .describe('What people choose from; `[ai_fix]` alone repairs without asking.'),
+    timeout: duration.optional().describe('How long it waits for the choice; then the step fails. Default: for ever.'),
+    ai_fix: z
+      .strictObject({
+        uses: text.describe('Step type that repairs: fields of its output replace those of the input by name.'),
+        with: z
+          .record(z.string(), json)
+          .default({})
+          .describe('What it is given; `error` and `input` are names in its expressions.'),
+        max: z
+          .int()
+          .min(1)
+          .max(100)
+          .default(defaults['steps.on_error.ai_fix.max'].value)
+          .describe('Repairs of one step; then people are asked.'),
+      })
+      .optional(),
+  })
+  .describe('What happens after an error of this name, once no retry is left.');
+
 export const stepSchema = z
   .strictObject({
     id: nameId.describe('Name of the step in `needs` and expressions.'),
@@ -122,13 +149,60 @@ export const stepSchema = z
       .describe('A list, or an expression that gives one: the step runs once per item.'),
     max_parallel: z.int().min(1).max(1_000).optional().describe('With `foreach`: items at once.'),
     on_item_error: z.enum(['continue', 'fail']).optional().describe('With `foreach`: whether other items go on.'),
+    distribute: z
+      .boolean()
+      .optional()
+      .describe('With `foreach`: runs of their own carry the items out, so that several nodes share them (at once: 100).'),
+    chunk: z.int().min(1).max(1_000).optional().describe('With `distribute`: items a run, one after another. Default 1.'),
+    queue: hyphenId.optional().describe('A run of its own in this queue carries the step out. Default: the run itself.'),
     retry: retrySchema.optional(),
+    on_exhausted: onExhausted
+      .optional()
+      .describe('What happens once the step has failed for good. Without it: what the pipeline says.'),
+    on_error: z
+      .record(
+        z.string().regex(/^[A-Z][A-Za-z0-9_]*$/, says('not an error name', 'a name such as CompileError')),
+        errorRule,
+      )
+      .optional()
+      .describe('By the name of an error.'),
     timeout: timeoutSchema(defaults['steps.timeout'].value).describe('For one attempt.'),
+    compensate: z
+      .union([
+        z.literal(false),
+        z.strictObject({
+          timeout: duration.prefault(defaults['steps.compensate.timeout'].value).describe('For one try.'),
+          retry: retrySchema.optional(),
+        }),
+      ])
+      .optional()
+      .describe('How the step is undone in a rollback, where its type can be; false: it is not.'),
     cache: cacheSchema.optional(),
+    rate_limit_key: text
+      .max(500)
+      .optional()
+      .describe(
+        'Steps with the same key wait together where one is told that it calls too often; may hold expressions. Empty: with nobody. Default: what the step type says (http.request: the host).',
+      ),
     limits: limitsSchema.optional(),
     progress: z.number().min(0).max(100).optional().describe('Progress of the run once this step has completed.'),
   })
   .describe('One step of the pipeline.');
+
+const afterSchema = z
+  .strictObject({
+    pipeline: hyphenId.describe('A pipeline of the same tenant.'),
+    within: duration.describe("It has to have completed at most so long before the run's nominal time, or since."),
+    when: z
+      .enum(['schedule', 'always'])
+      .optional()
+      .describe('Which runs wait: those of schedules and backfills (default), or those that people start, too.'),
+    on_missing: z
+      .enum(['wait', 'fail', 'run'])
+      .optional()
+      .describe("Once `within` has passed since the run's nominal time without it: wait on (default), fail, or run."),
+  })
+  .describe('Runs start only after another pipeline has completed.');
 
 export const pipelineSchema = z
   .strictObject({
@@ -155,6 +229,10 @@ export const pipelineSchema = z
       .enum(['retry', 'wait_manual', 'fail'])
       .default(defaults.on_interrupted.value)
       .describe('What happens to a run whose node died within a step.'),
+    on_exhausted: onExhausted
+      .optional()
+      .describe('For steps that do not say it themselves, and whose failure nothing tolerates. Default: fail.'),
+    after: z.union([afterSchema, z.array(afterSchema).min(1).max(20)]).optional(),
     env: env.default({}),
     steps: z.array(stepSchema).min(1, says('a pipeline needs steps', 'at least one step')).max(1_000),
     finally: z.array(stepSchema).max(100).default([]).describe('Steps run at the end whatever happened, in order.'),

@@ -48,6 +48,15 @@ export async function recallAnswer<Answer>(
   return { status: row.status, answer: row.answer };
 }
 
+/** Keeps the answer under the key, for work whose answer is known only once it is done; within its transaction. */
+export async function rememberAnswer<Answer>(
+  tx: Queryable,
+  request: IdempotentRequest,
+  { status, answer }: KeptAnswer<Answer>,
+): Promise<void> {
+  await tx.query(remember, [request.tenant, request.key, hashOf(request), status, JSON.stringify(answer)]);
+}
+
 /**
  * Does `work` once for a key. The key goes in first: a second request waits for the first one's commit and then finds
  * its answer. `work` must be safe to repeat (client-made ids).

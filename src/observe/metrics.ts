@@ -53,6 +53,8 @@ export interface Metrics {
   setDeadLetters(count: number): void;
   /** For the sampler: calls in the outbox that wait, and that were given up and are still kept. */
   setOutboxDepth(depth: { pending: number; failed: number }): void;
+  /** For the sampler: open questions, by kind; what is absent becomes 0. */
+  setOpenWaits(rows: readonly { kind: string; count: number }[]): void;
   /** For the sampler: all schedules; those that are absent are dropped. Between samples `schedule.next` keeps it fresh. */
   setScheduleNextFires(rows: readonly NextFireRow[]): void;
   /** Ends the subscriptions; safe twice. */
@@ -72,6 +74,9 @@ const drops = [
   ...['too_slow', 'failed'].flatMap((reason) => ['sse', 'websocket'].map((transport) => [transport, reason] as const)),
   ['websocket', 'bad_message'],
 ] as const;
+
+/** As the migration of the waits lists them. */
+const waitKinds = ['approval', 'manual_edit', 'ai_fix', 'timer', 'budget'];
 
 export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry();
@@ -114,6 +119,9 @@ export function createMetrics(options: MetricsOptions): Metrics {
       gauges.outbox.set({ state: 'pending' }, pending);
       gauges.outbox.set({ state: 'failed' }, failed);
     },
+    setOpenWaits(rows) {
+      for (const kind of waitKinds) gauges.openWaits.set({ kind }, rows.find((row) => row.kind === kind)?.count ?? 0);
+    },
     setScheduleNextFires(rows) {
       gauges.setScheduleNextFires(rows);
       for (const { tenant, schedule } of rows) addMissed(tenant, schedule, 0);
@@ -150,6 +158,7 @@ function subscribe({ events, clock }: MetricsOptions, registry: Registry): (() =
   );
   const leasesLost = counter('leases_lost_total', 'Leases this node lost while it worked on their runs.');
   const rescued = counter('runs_rescued_total', 'Runs this node took back from nodes that died.');
+  const waitsEnded = counter('waits_ended_total', 'Questions that came to an end, by kind and how.', 'kind', 'end');
   const attempts = counter('step_attempts_total', 'Attempts of steps that ended.', 'step_type', 'result');
   const stepDuration = histogram('step_duration_seconds', 'Time of one attempt.', buckets.step, 'step_type');
   const stepRetries = counter('step_retries_total', 'Retries of steps, by class of error.', 'class');
@@ -202,6 +211,8 @@ function subscribe({ events, clock }: MetricsOptions, registry: Registry): (() =
       if (token > 1) return;
       queueWait.observe([tenants.of(tenant), pipelines.of(pipeline, tenant)], waitMs / 1_000);
     }),
+    events.on('wait.answered', ({ kind }) => waitsEnded.add([kind, 'answered'])),
+    events.on('wait.timed_out', ({ kind }) => waitsEnded.add([kind, 'timed_out'])),
     events.on('run.lease_lost', () => leasesLost.add([])),
     events.on('run.rescued', () => rescued.add([])),
     events.on('step.finished', ({ stepType, result, durationMs }) => {
@@ -256,6 +267,7 @@ function createGauges(registry: Registry, schedules: BoundedLabel) {
   );
   const deadLetters = gauge('dead_letters', 'Runs that ended as dead letters.');
   const outbox = gauge('outbox_depth', 'Calls in the outbox that are not delivered; failed: given up.', 'state');
+  const openWaits = gauge('waits_open', 'Questions of live runs that nobody has answered yet, by kind.', 'kind');
   const configHashes = gauge('config_hashes', 'Different configurations in the files of live nodes; 1 is right.');
   const stalledSchedules = gauge(
     'schedules_stalled',
@@ -280,6 +292,7 @@ function createGauges(registry: Registry, schedules: BoundedLabel) {
     liveClients,
     deadLetters,
     outbox,
+    openWaits,
     configHashes,
     stalledSchedules,
     lastTick,

@@ -4,6 +4,7 @@ import { type Queryable, statement } from '../db/database.ts';
 import { CronwrightError } from '../domain/errors.ts';
 import { isTerminal } from '../domain/run.ts';
 import { estimateEnd, etaReasons, etaSources, type RunEstimate, reasonForNoEstimate } from '../domain/run-estimate.ts';
+import { liveState } from '../queue/live-state.ts';
 import { isUuid } from './cursor.ts';
 import { waitsOfRun, waitView } from './list-waits.ts';
 import { findPastRemainder } from './past-remainder.ts';
@@ -111,7 +112,7 @@ export async function requireRun(
 
 const state = statement(
   'get_run_state',
-  `select coalesce(r.state, q.state, 'pending') as state
+  `select coalesce(r.state, ${liveState('q')}, 'pending') as state
   from cronwright.runs r left join cronwright.queue q on q.run_id = r.id
   where r.id = $1 and ($2::text is null or r.tenant = $2)`,
 );

@@ -28,13 +28,26 @@ export interface Script {
   failures: Map<string, Error[]>;
   /** Steps that wait until the test opens them. */
   gates: Map<string, { entered: () => void; opened: Promise<void> }>;
+  /** What a step does instead of returning its input, by step id. */
+  runs: Map<string, (ctx: StepContext, input: unknown) => Promise<Json>>;
+  /** What `test.fix` does, call by call. */
+  fixes: ((input: unknown) => Promise<Json>)[];
   /** How many scripted steps run at once now, and at most so far. */
   running: number;
   mostRunning: number;
 }
 
 export function createScript(): Script {
-  return { attempts: [], contexts: [], failures: new Map(), gates: new Map(), running: 0, mostRunning: 0 };
+  return {
+    attempts: [],
+    contexts: [],
+    failures: new Map(),
+    gates: new Map(),
+    runs: new Map(),
+    fixes: [],
+    running: 0,
+    mostRunning: 0,
+  };
 }
 
 /** Makes a step stop until `open` is called; `entered` resolves when it has begun. */
@@ -67,6 +80,8 @@ function scriptedPlugin(script: Script) {
       }
       const failure = script.failures.get(name)?.shift();
       if (failure) throw failure;
+      const own = script.runs.get(ctx.step);
+      if (own) return await own(ctx, input);
       return input as Json;
     } finally {
       script.running -= 1;
@@ -79,6 +94,13 @@ function scriptedPlugin(script: Script) {
     apiVersion: 1,
     steps: {
       do: defineStep({ input: any, output: any, weight: 'light', isolation: 'inline', run }),
+      fix: defineStep({
+        input: any,
+        output: any,
+        weight: 'light',
+        isolation: 'inline',
+        run: async (_ctx, given) => (await script.fixes.shift()?.(given)) ?? null,
+      }),
       effect: defineStep({ input: any, output: any, weight: 'light', isolation: 'inline', effects: 'outside', run }),
     },
   });
@@ -116,6 +138,13 @@ export async function startEngineWorld(options: {
   pipelines: readonly Pipeline[];
   timing?: Partial<Settings['timing']>;
   workers?: number;
+  /** Light runs at once. */
+  inFlight?: number;
+  /** Of tenants and queues. */
+  sharedLimits?: Settings['sharedLimits'];
+  liveRunsPerTenant?: number;
+  /** 0…1, for jitter. */
+  random?: () => number;
   dataDir?: string;
   /** What this node's files say; default `test`. */
   hash?: string;
@@ -143,6 +172,11 @@ export async function startEngineWorld(options: {
     ...loaded,
     workers: options.workers ?? 4,
     timing,
+    ...(options.inFlight === undefined ? {} : { inFlight: options.inFlight }),
+    ...(options.sharedLimits === undefined ? {} : { sharedLimits: options.sharedLimits }),
+    ...(options.liveRunsPerTenant === undefined
+      ? {}
+      : { limits: { ...loaded.limits, liveRunsPerTenant: options.liveRunsPerTenant } }),
     ...(options.labels === undefined ? {} : { labels: options.labels }),
     ...(options.artifactsDir === undefined ? {} : { artifactsDir: options.artifactsDir }),
     ...(options.queues === undefined ? {} : { queues: options.queues }),
@@ -165,6 +199,7 @@ export async function startEngineWorld(options: {
     version: '0.0.0',
     apiUrl: () => undefined,
     schedules: options.isDaemon ?? true,
+    ...(options.random === undefined ? {} : { random: options.random }),
     ...(options.divergedAfterMs === undefined ? {} : { divergedAfterMs: options.divergedAfterMs }),
   });
   return {
