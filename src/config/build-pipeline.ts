@@ -76,7 +76,8 @@ function buildStep(step: StepShape, implicit: readonly string[]): StepDefinition
       : {
           foreach: {
             items: step.foreach,
-            maxParallel: step.max_parallel ?? (step.distribute ? defaultChildren : defaults['steps.max_parallel'].value),
+            maxParallel:
+              step.max_parallel ?? (step.distribute ? defaultChildren : defaults['steps.max_parallel'].value),
             onItemError: step.on_item_error ?? defaults['steps.on_item_error'].value,
           },
         }),

@@ -1,7 +1,7 @@
 // Checks how the steps of a pipeline hang together: ids, needs, cycles, step types, options that belong to others.
 import { closestWord } from '../domain/closest-word.ts';
-import { checkStepOptions } from './check-step-options.ts';
 import { checkChildren } from './check-children.ts';
+import { checkStepOptions } from './check-step-options.ts';
 import type { PipelineCheck, PlacedCall, PlacedStep, StepCheck } from './pipeline-check.ts';
 import { valueAt } from './zod-problems.ts';
 

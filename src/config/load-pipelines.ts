@@ -6,6 +6,7 @@ import type { Problem } from '../domain/errors.ts';
 import type { Pipeline, StepDefinition } from '../domain/pipeline.ts';
 import type { StepCatalogue } from '../domain/step-catalogue.ts';
 import { buildPipeline, type Calendars, versionOf } from './build-pipeline.ts';
+import { checkAcross } from './check-children.ts';
 import { checkExpressions } from './check-expressions.ts';
 import { checkInputs } from './check-inputs.ts';
 import { checkSchedules } from './check-schedules.ts';
@@ -49,8 +50,22 @@ export async function loadPipelines(options: LoadPipelinesOptions): Promise<Load
     }
     for (const document of source.documents) await loadDocument(document, options, seen, loaded);
   }
+  refuseAcross(loaded, seen);
   loaded.hash = versionOf(loaded.pipelines.map(({ tenant, id, version }) => [tenant, id, version]).sort());
   return loaded;
+}
+
+/** What can only be told once all have been read. */
+function refuseAcross(loaded: LoadedPipelines, seen: ReadonlyMap<string, YamlDocument>): void {
+  const placed = loaded.pipelines.flatMap((pipeline) => {
+    const document = seen.get(`${pipeline.tenant}/${pipeline.id}`);
+    return document ? [{ pipeline, document }] : [];
+  });
+  const refused = checkAcross(placed, (tenant, id) => seen.has(`${tenant}/${id}`));
+  if (refused.length === 0) return;
+  const wrong = new Set(refused.map(({ pipeline }) => pipeline));
+  loaded.pipelines = loaded.pipelines.filter((pipeline) => !wrong.has(pipeline));
+  loaded.problems.push(...refused.map(({ problem }) => problem));
 }
 
 /** Files are read some at a time: one by one waits for the disk, all at once fills the memory. */
