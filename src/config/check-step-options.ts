@@ -6,6 +6,11 @@ import type { PipelineCheck, PlacedStep } from './pipeline-check.ts';
 export function checkStepOptions(check: PipelineCheck, placed: PlacedStep): void {
   checkCache(check, placed);
   checkLimits(check, placed);
+  const { rateLimitKey: key } = placed.step;
+  if (key !== undefined && secretsOf(key).length > 0) {
+    const at = [...placed.path, 'rate_limit_key'];
+    check.problem(at, { message: 'a key cannot hold a secret', expected: 'an expression without `secrets`' });
+  }
 }
 
 function checkCache(check: PipelineCheck, { step, path }: PlacedStep): void {

@@ -12,6 +12,7 @@ export interface LiveRunLimit {
 
 /** A count is believed for this long; what this node adds meanwhile is counted on top. */
 const believedForMs = 1_000;
+const ampleForMs = 90_000;
 
 // Counting stops at the limit: a full queue costs no more to look at than one that is nearly full.
 const count = statement(
@@ -54,6 +55,18 @@ export function createLiveRunLimit(options: {
     return undefined;
   }
 
+  /** What is not half full fills up no faster than it is counted again: nothing waits for that. */
+  async function hasAmpleRoom(tenant: string, runs: number): Promise<boolean> {
+    const known = estimates.get(tenant);
+    if (!known || clock.monotonic() - (countedAt.get(tenant) ?? 0) > ampleForMs) return false;
+    const estimate = await known.catch(() => undefined);
+    if (!estimate || estimate.live + runs > limitOf(tenant) / 2) return false;
+    estimate.live += runs;
+    // Whoever asks next has the new count; that it could not be had is said then.
+    estimateOf(tenant).catch(() => {});
+    return true;
+  }
+
   return {
     async reserve(tenant, runs) {
       const live = await overfull(tenant, runs);
@@ -64,6 +77,7 @@ export function createLiveRunLimit(options: {
       });
     },
     async refusal(tenant, runs) {
+      if (await hasAmpleRoom(tenant, runs)) return undefined;
       const live = await overfull(tenant, runs);
       return live === undefined ? undefined : queueFull(tenant, live, runs, limitOf(tenant));
     },

@@ -9,6 +9,8 @@ export interface StoredError {
   class: ErrorClass;
   /** For `rate_limited`: what the peer asked for. */
   retryAfterMs?: number;
+  /** For `rate_limited`: what else is limited with it. */
+  key?: string;
   /** Further facts for people: exit code, line, log excerpt. */
   details?: Json;
 }

@@ -14,6 +14,7 @@ import { replaceRuns } from '../queue/replace-runs.ts';
 import { rewindSchedules } from '../queue/rewind-schedules.ts';
 import { createClockWatch } from './clock-watch.ts';
 import { type DueBatch, decideBatch } from './decide-batch.ts';
+import { refuseOverfull } from './refuse-overfull.ts';
 
 export interface SchedulerOptions {
   db: Database;
@@ -22,6 +23,8 @@ export interface SchedulerOptions {
   events: EventBus;
   /** Waited for before schedules are decided: another node may have put another configuration in force, the apply `seq`. */
   followConfig: (seq: number) => Promise<void>;
+  /** Why a tenant's queue has no room for `runs` more; undefined: it has. */
+  refusal: (tenant: string, runs: number) => Promise<string | undefined>;
   /** Something was enqueued. */
   onEnqueued: () => void;
 }
@@ -78,7 +81,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
 
   async function commitBatch(rows: readonly DueScheduleRow[]): Promise<void> {
     const nowMs = rows[0]?.nowMs ?? clock.now();
-    const batch = decideBatch(rows, nowMs, options.catalog);
+    const batch = await refuseOverfull(decideBatch(rows, nowMs, options.catalog), options.refusal);
     const span = batch.runs.length === 0 ? noSpan : startEnqueueSpan(batch.runs.length);
     for (const run of batch.runs) run.traceparent = span.traceparent ?? null;
     const committed = await commitWhole(batch);

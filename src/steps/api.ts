@@ -1,9 +1,14 @@
 // All that a plugin may import: how to define a plugin and its steps, what a step is given, how it fails. Exported as `cronwright/plugin`.
 
+import type { ProgramLimits } from './isolation/program-limits.ts';
+
 export { isMediaType } from '../domain/media-type.ts';
 export { existingFileInside, folderInside, isPathInside } from './inside-folder.ts';
+export { outputLimit, type ProgramLimits, ulimits } from './isolation/program-limits.ts';
+export { cpuLimit, watchUsage } from './isolation/watch-usage.ts';
 export { retryAfterMs } from './retry-after.ts';
 export { type ErrorClass, StepError } from './step-error.ts';
+export { type FileToWrite, putBackFiles, rememberFile } from './undo-files.ts';
 
 /** What JSON can hold. Outputs of steps are JSON. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
@@ -66,6 +71,11 @@ export interface StepContext {
   readonly item: number | undefined;
   /** True where nothing outside may be changed: say what would be done, and return an output of the usual form. */
   readonly dryRun: boolean;
+  /**
+   * What the programs that the step starts may use (`limits` of the step in the pipeline). In a process of its own they are kept by
+   * the node; an inline step sets them itself, by `ulimits` and `watchUsage`, and declares that with `limits: 'obeyed'`.
+   */
+  readonly limits: ProgramLimits;
   /** A directory of the run, made on first use; absolute path. Never put it into an output. */
   readonly workspace: string;
   /** Environment of the step (`env` of pipeline and step), evaluated. */
@@ -205,6 +215,8 @@ export interface StepDefinition<Input = unknown, Output = unknown> {
    * `effects: 'outside'` that does not declare it is not run in a dry run: its output is null.
    */
   dryRun?: 'handled';
+  /** `obeyed`: an inline step that gives `ctx.limits` to the programs it starts. Without it a pipeline cannot set any. */
+  limits?: 'obeyed';
   /** `keyed`: the peer honours `ctx.idempotencyKey`; `natural`: repeating gives the same; `none`: it may happen twice. */
   idempotency?: 'natural' | 'keyed' | 'none';
   /** Where it runs. Default: `inline` for built-in plugins, `process` for all others. */

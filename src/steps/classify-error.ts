@@ -36,6 +36,8 @@ export function toStoredError(thrown: unknown, mask: SecretMask): StoredError {
   const retryAfterMs = field(thrown, 'retryAfterMs');
   if (typeof retryAfterMs === 'number' && Number.isFinite(retryAfterMs))
     stored.retryAfterMs = Math.max(0, retryAfterMs);
+  const key = field(thrown, 'key');
+  if (stored.class === 'rate_limited' && typeof key === 'string' && key !== '') stored.key = clean(key).slice(0, 500);
   const details = detailsOf(thrown);
   if (details !== undefined) stored.details = mapStrings(details, (text) => storableText(mask.text(text)));
   return stored;

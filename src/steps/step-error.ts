@@ -12,18 +12,21 @@ export class StepError extends Error {
   readonly class: ErrorClass;
   /** Milliseconds; only for `rate_limited`. */
   readonly retryAfterMs: number | undefined;
+  /** Only for `rate_limited`: what the peer limits. Steps with the same key wait together; default: the key of the step. */
+  readonly key: string | undefined;
   /** Facts for people (exit code, line, excerpt of a log). Never secrets. */
   readonly details: Json | undefined;
 
   constructor(
     errorClass: ErrorClass,
     message: string,
-    options: { name?: string; cause?: unknown; retryAfterMs?: number; details?: Json } = {},
+    options: { name?: string; cause?: unknown; retryAfterMs?: number; key?: string; details?: Json } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = options.name ?? 'StepError';
     this.class = errorClass;
     this.retryAfterMs = options.retryAfterMs;
+    this.key = options.key;
     this.details = options.details;
   }
 

@@ -30,6 +30,7 @@ export interface RemoteError {
   message: string;
   class: string;
   retryAfterMs?: number;
+  key?: string;
   details?: Json;
 }
 

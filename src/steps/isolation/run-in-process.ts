@@ -10,19 +10,23 @@ import type { Attempt } from '../attempt-services.ts';
 import { toStoredError } from '../classify-error.ts';
 import type { RegisteredStep } from '../registry.ts';
 import { SecretMask } from '../secret-mask.ts';
-import { killAfterMs, maxMessageCharacters, processMemoryMb } from '../step-limits.ts';
+import { killAfterMs, maxMessageCharacters, processMemoryBytes, processOutputBytes } from '../step-limits.ts';
 import { answerCall } from './answer-call.ts';
-import { explainDeath } from './explain-death.ts';
+import { explainDeath, explainThrown } from './explain-death.ts';
 import { findProgram } from './find-program.ts';
 import { createProcessTree } from './kill-tree.ts';
 import { createMessageReader } from './message-reader.ts';
+import { outputLimit, type ProgramLimits } from './program-limits.ts';
 import { type HostMessage, protocolVersion, type RemoteContext } from './protocol.ts';
 import { type HostProcess, startProcess } from './start-process.ts';
+import { watchUsage } from './watch-usage.ts';
 
 export interface ProcessLimits {
-  /** Heap of the step's process in MB; default 512. */
+  /** Heap of the step's process in MB; default: half of the memory that its step may use. */
   memoryMb?: number;
 }
+
+const usualLimits: ProgramLimits = { memoryBytes: processMemoryBytes, outputBytes: processOutputBytes };
 
 /** Milliseconds for the pipes of a process that has ended to empty. */
 const lingerMs = 1_000;
@@ -34,22 +38,27 @@ export async function runInProcess(
   step: RegisteredStep,
   ctx: StepContext,
   input: unknown,
-  limits: ProcessLimits = {},
+  host: ProcessLimits = {},
   compensation?: Attempt['compensation'],
 ): Promise<unknown> {
-  const memoryMb = limits.memoryMb ?? processMemoryMb;
+  const limits = { ...usualLimits, ...ctx.limits };
+  const { memoryBytes = processMemoryBytes, outputBytes = processOutputBytes } = limits;
+  const heapMb = host.memoryMb ?? Math.floor(memoryBytes / 2_097_152);
   const exchange = await mkdtemp(join(tmpdir(), 'cronwright-step-'));
   try {
     ctx.signal.throwIfAborted();
     const env = { ...ctx.host.programEnv, ...ctx.env };
     const program = step.command && { command: findProgram(step.command, env.PATH), cwd: ctx.workspace };
-    const host = await startProcess({ env, memoryMb, ...(program && { program }) });
-    const exited = once(host.child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
-    const tree = createProcessTree(host.pid);
-    const conversation = converse(host, ctx, exchange, () => tree.signal('SIGKILL'));
-    const stderr = keepTail(host.stderr);
-    host.stdout.setEncoding('utf8').on('data', (chunk: string) => ctx.output('stdout', chunk));
-    host.stderr.setEncoding('utf8').on('data', (chunk: string) => ctx.output('stderr', chunk));
+    const started = await startProcess({ env, heapMb, limits, ...(program && { program }) });
+    const exited = once(started.child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
+    const tree = createProcessTree(started.pid);
+    const explain = (error: StepError) => explainThrown(step.id, error, heapMb);
+    const conversation = converse(started, ctx, exchange, explain, () => tree.signal('SIGKILL'));
+    const stderr = keepTail(started.stderr);
+    const room = createOutputRoom(outputBytes, () => conversation.fail(outputLimit(outputBytes)));
+    started.stdout.setEncoding('utf8').on('data', (chunk: string) => room(chunk) && ctx.output('stdout', chunk));
+    started.stderr.setEncoding('utf8').on('data', (chunk: string) => room(chunk) && ctx.output('stderr', chunk));
+    const stopWatching = watchUsage(started.pid, limits, (error) => conversation.fail(error));
 
     let killTimer: NodeJS.Timeout | undefined;
     const onAbort = () => {
@@ -71,16 +80,18 @@ export async function runInProcess(
     });
     try {
       const [exitCode, signal] = await exited;
-      await emptied([host.stdout, host.stderr, host.messages], ctx.signal.aborted ? killAfterMs : lingerMs);
+      await emptied([started.stdout, started.stderr, started.messages], ctx.signal.aborted ? killAfterMs : lingerMs);
       if (conversation.result) return conversation.result();
       if (ctx.signal.aborted) throw ctx.signal.reason;
-      throw explainDeath(step.id, { exitCode, signal, stderr: stderr(), memoryMb });
+      throw explainDeath(step.id, { exitCode, signal, stderr: stderr(), heapMb, limits });
     } finally {
       ctx.signal.removeEventListener('abort', onAbort);
       clearTimeout(killTimer);
+      stopWatching();
       // Nothing that the step started outlives it, however it ended.
       tree.signal('SIGKILL');
-      for (const stream of [host.stdin, host.stdout, host.stderr, host.messages, host.lifeline]) stream.destroy();
+      const { stdin, stdout, messages, lifeline } = started;
+      for (const stream of [stdin, stdout, started.stderr, messages, lifeline]) stream.destroy();
     }
   } finally {
     await rm(exchange, { recursive: true, force: true });
@@ -89,11 +100,19 @@ export async function runInProcess(
 
 interface Conversation {
   send(message: HostMessage): void;
+  /** Ends the process, and with it the attempt, unless it has said its result. */
+  fail(error: StepError): void;
   /** Set once the step has said its result: returns it, or throws what the step threw. */
   readonly result: (() => unknown) | undefined;
 }
 
-function converse(host: HostProcess, ctx: StepContext, exchange: string, kill: () => void): Conversation {
+function converse(
+  host: HostProcess,
+  ctx: StepContext,
+  exchange: string,
+  explain: (error: StepError) => StepError,
+  kill: () => void,
+): Conversation {
   let result: (() => unknown) | undefined;
   let pending = 0;
 
@@ -106,11 +125,12 @@ function converse(host: HostProcess, ctx: StepContext, exchange: string, kill: (
   const send = (message: HostMessage) => {
     if (host.stdin.writable) host.stdin.write(`${JSON.stringify(message)}\n`);
   };
-  const broken = (why: string) => {
+  const fail = (error: StepError) => {
     settle(() => {
-      throw new StepError('fatal', `step protocol: ${why}`, { name: 'ProtocolError' });
+      throw error;
     });
   };
+  const broken = (why: string) => fail(new StepError('fatal', `step protocol: ${why}`, { name: 'ProtocolError' }));
   const answer = async (id: number, method: string, params: unknown) => {
     pending++;
     try {
@@ -143,10 +163,7 @@ function converse(host: HostProcess, ctx: StepContext, exchange: string, kill: (
       case 'completed':
         return settle(() => message.output);
       case 'failed': {
-        const error = remoteError(message.error);
-        return settle(() => {
-          throw error;
-        });
+        return fail(explain(remoteError(message.error)));
       }
       default:
         return broken(`there is no message of type ${JSON.stringify(message.type)}`);
@@ -170,6 +187,7 @@ function converse(host: HostProcess, ctx: StepContext, exchange: string, kill: (
   }
   return {
     send,
+    fail,
     get result() {
       return result;
     },
@@ -195,6 +213,7 @@ function remoteError(thrown: unknown): StepError {
   return new StepError(errorClass, typeof error.message === 'string' ? error.message : 'no message', {
     ...(typeof error.name === 'string' ? { name: error.name } : {}),
     ...(typeof error.retryAfterMs === 'number' ? { retryAfterMs: error.retryAfterMs } : {}),
+    ...(typeof error.key === 'string' ? { key: error.key } : {}),
     ...(error.details === undefined ? {} : { details: error.details as Json }),
   });
 }
@@ -215,6 +234,17 @@ async function emptied(streams: readonly Readable[], ms: number): Promise<void> 
   });
   await Promise.race([Promise.allSettled(open), timeUp]);
   clearTimeout(timer);
+}
+
+/** Says of each chunk whether it may be passed on; what comes after the last byte that may is dropped. */
+function createOutputRoom(bytes: number, onFull: () => void): (chunk: string) => boolean {
+  let left = bytes;
+  return (chunk) => {
+    if (left < 0) return false;
+    left -= chunk.length;
+    if (left < 0) onFull();
+    return left >= 0;
+  };
 }
 
 function keepTail(stream: Readable): () => string {
