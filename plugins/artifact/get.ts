@@ -1,7 +1,7 @@
 // Step artifact.get: an artifact's content as a step's output, or as a file of the workspace.
 import { rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { defineStep, folderInside, StepError } from 'cronwright/plugin';
+import { defineStep, folderInside, putBackFiles, rememberFile, type StepContext, StepError } from 'cronwright/plugin';
 import { z } from 'zod';
 import { workspacePath } from './workspace-path.ts';
 
@@ -44,16 +44,24 @@ export const get = defineStep({
       sha256: artifact.sha256,
     };
     if (given.as === 'file') {
-      await writeNew(ctx.workspace, given.file ?? '', content);
+      await writeNew(ctx, given.file ?? '', { content, sha256: artifact.sha256 });
       return { ...about, content: null };
     }
     return { ...about, content: decode(content, given.as, artifact.name) };
   },
+  async compensate(ctx, given) {
+    if (given.as === 'file') await putBackFiles(ctx, ctx.workspace);
+  },
 });
 
 /** A link of that name is replaced itself, never what it leads to. */
-async function writeNew(workspace: string, path: string, content: Uint8Array): Promise<void> {
-  const file = join(await folderInside(workspace, dirname(path)), basename(path));
+async function writeNew(
+  ctx: StepContext,
+  path: string,
+  { content, sha256 }: { content: Uint8Array; sha256: string },
+): Promise<void> {
+  if ((await rememberFile(ctx, { root: ctx.workspace, path, sha256 })) !== 'write') return;
+  const file = join(await folderInside(ctx.workspace, dirname(path)), basename(path));
   await rm(file, { force: true });
   await writeFile(file, content, { flag: 'wx' });
 }

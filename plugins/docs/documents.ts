@@ -1,8 +1,8 @@
 // Where documents lie in the workspace, and how they get there whole.
 import { createHash } from 'node:crypto';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
-import { StepError } from 'cronwright/plugin';
+import { putBackFiles, rememberFile, type StepContext, StepError } from 'cronwright/plugin';
 
 export interface Written {
   /** Relative to the tree of documents. */
@@ -34,6 +34,22 @@ export function pagePath(module: { path: string; slug: string }): string {
     (name, at) => Buffer.byteLength(name) <= 250 && (at === names.length - 1 || !/\.md$/i.test(name)),
   );
   return `modules/${fits ? module.path : module.slug}.md`;
+}
+
+/** As `writeDocument`; a compensation of the step can take it back. */
+export async function writeUndoably(ctx: StepContext, tree: string, path: string, content: string): Promise<Written> {
+  const sha256 = createHash('sha256').update(content).digest('hex');
+  await rememberFile(ctx, { root: ctx.workspace, path: relative(ctx.workspace, join(tree, path)), sha256 });
+  return writeDocument(tree, path, content);
+}
+
+/** Removes what an attempt that was killed left half-written, and puts back what was there before the step. */
+export async function takeBack(ctx: StepContext, tree: string): Promise<void> {
+  await putBackFiles(ctx, ctx.workspace);
+  await rm(join(tree, '.partial'), { recursive: true, force: true });
+  await rmdir(tree).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT' && error.code !== 'ENOTEMPTY') throw error;
+  });
 }
 
 /** Writes a document by way of a temporary file: nobody ever reads half of one, and a killed attempt leaves the old one. */

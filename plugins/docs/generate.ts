@@ -2,7 +2,7 @@
 import { defineStep } from 'cronwright/plugin';
 import { z } from 'zod';
 import { moduleReference, readAnalysis } from './analysis.ts';
-import { documentTree, pagePath, writeDocument } from './documents.ts';
+import { documentTree, pagePath, takeBack, writeUndoably } from './documents.ts';
 import { modulePage } from './module-page.ts';
 
 const input = z.strictObject({
@@ -30,7 +30,11 @@ export const generate = defineStep({
   async run(ctx, { module: reference, out }) {
     const slug = typeof reference === 'string' ? reference : reference.slug;
     const module = await readAnalysis(ctx.workspace, slug);
-    const written = await writeDocument(documentTree(ctx.workspace, out), pagePath(module), modulePage(module));
+    const tree = documentTree(ctx.workspace, out);
+    const written = await writeUndoably(ctx, tree, pagePath(module), modulePage(module));
     return { ...written, symbols: module.symbols.filter((symbol) => symbol.exported).length };
+  },
+  async compensate(ctx, { out }) {
+    await takeBack(ctx, documentTree(ctx.workspace, out));
   },
 });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { defineStep } from 'cronwright/plugin';
 import { z } from 'zod';
 import { type Module, moduleReference, readAnalysis } from './analysis.ts';
-import { documentTree, pagePath, writeDocument } from './documents.ts';
+import { documentTree, pagePath, takeBack, writeUndoably } from './documents.ts';
 import { indexPage } from './index-page.ts';
 
 const input = z.strictObject({
@@ -44,13 +44,16 @@ export const index = defineStep({
     }
     const removed = await removeStrays(tree, new Set(entries.map(({ module }) => pagePath(module))));
     const page = indexPage({ ...options, note: options.note ?? '', modules: entries });
-    const written = await writeDocument(tree, 'README.md', page);
+    const written = await writeUndoably(ctx, tree, 'README.md', page);
     // Last: a killed attempt of any page may have left something there.
     await rm(join(tree, '.partial'), { recursive: true, force: true });
     const missing = entries.filter((entry) => !entry.hasPage).length;
     if (missing > 0) ctx.log.warn('modules without a page', { count: missing });
     const symbols = entries.flatMap(({ module }) => module.symbols).filter((symbol) => symbol.exported).length;
     return { ...written, modules: entries.length, symbols, missing, removed };
+  },
+  async compensate(ctx, { out }) {
+    await takeBack(ctx, documentTree(ctx.workspace, out));
   },
 });
 
