@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { access, constants } from 'node:fs/promises';
 import { delimiter, resolve } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
-import { StepError } from 'cronwright/plugin';
+import { cpuLimit, outputLimit, type ProgramLimits, StepError, ulimits, watchUsage } from 'cronwright/plugin';
 
 export interface ProgramEnd {
   /** null where a signal ended it. */
@@ -30,7 +30,7 @@ const guardThenRun =
 
 /**
  * Rejects with the signal's reason after an abort (TERM to the whole group, KILL after 2 s), and with a fatal
- * ProgramNotFound where there is no such program.
+ * ProgramNotFound where there is no such program, MemoryLimit, CpuLimit or OutputLimit where it uses more than it may.
  */
 export async function runProgram(options: {
   argv: readonly string[];
@@ -38,11 +38,13 @@ export async function runProgram(options: {
   env: Record<string, string>;
   stdin: string | undefined;
   signal: AbortSignal;
+  limits: ProgramLimits;
   onOutput: (stream: 'stdout' | 'stderr', chunk: string) => void;
 }): Promise<ProgramEnd> {
   const { argv, signal } = options;
   signal.throwIfAborted();
-  const child = spawn('/bin/sh', ['-c', guardThenRun, 'sh', ...argv], {
+  const { limits } = options;
+  const child = spawn('/bin/sh', ['-c', `${ulimits(limits)}; ${guardThenRun}`, 'sh', ...argv], {
     cwd: options.cwd,
     env: options.env,
     detached: true,
@@ -52,8 +54,20 @@ export async function runProgram(options: {
   lifeline?.on('error', () => {});
   // A program that reads nothing closes its input: that is no failure.
   child.stdin?.on('error', () => {}).end(options.stdin);
-  const stdout = collect(child, 'stdout', options.onOutput);
-  const stderr = collect(child, 'stderr', options.onOutput);
+  let exceeded: StepError | undefined;
+  const onExceeded = (error: StepError) => {
+    exceeded ??= error;
+    signalGroup(child, 'SIGKILL');
+  };
+  let room = limits.outputBytes ?? Number.POSITIVE_INFINITY;
+  const onOutput: typeof options.onOutput = (stream, chunk) => {
+    room -= chunk.length;
+    if (room >= 0) options.onOutput(stream, chunk);
+    else onExceeded(outputLimit(limits.outputBytes ?? 0));
+  };
+  const stopWatching = child.pid === undefined ? () => {} : watchUsage(child.pid, limits, onExceeded);
+  const stdout = collect(child, 'stdout', onOutput);
+  const stderr = collect(child, 'stderr', onOutput);
 
   let killTimer: NodeJS.Timeout | undefined;
   const onAbort = () => {
@@ -65,12 +79,15 @@ export async function runProgram(options: {
     // `once` also rejects on the event `error`: the system has no room for another process.
     const [exitCode, endedBy] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
     await leaveNothingBehind(child, signal);
+    if (exceeded) throw exceeded;
+    if (endedBy === 'SIGXCPU' && limits.cpuMs !== undefined) throw cpuLimit(limits.cpuMs);
     if (signal.aborted) throw signal.reason;
     if (exitCode === 126 || exitCode === 127) await assertRunnable(argv[0] ?? '', options);
     return { exitCode, signal: endedBy, stdout: stdout(), stderr: stderr() };
   } finally {
     clearTimeout(killTimer);
     signal.removeEventListener('abort', onAbort);
+    stopWatching();
     lifeline?.destroy();
   }
 }

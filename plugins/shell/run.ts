@@ -45,6 +45,7 @@ export const run = defineStep({
   output,
   effects: 'outside',
   dryRun: 'handled',
+  limits: 'obeyed',
   idempotency: 'none',
   isolation: 'inline',
   weight: 'heavy',
@@ -61,6 +62,7 @@ export const run = defineStep({
       env: environmentOf(ctx, given.env),
       stdin: given.stdin,
       signal: ctx.signal,
+      limits: ctx.limits,
       onOutput: cappedOutput(ctx, given.max_output),
     });
     const failure = failureOf(end, given.accept_exit_codes, argv[0] ?? '');

@@ -1,6 +1,8 @@
 // `cronwright run`: one run of one pipeline without a daemon, shown as it goes.
 import { runOnce } from '../app/run-once.ts';
 import type { Settings } from '../config/load-settings.ts';
+import { errorMessage } from '../domain/errors.ts';
+import { claimStray } from '../steps/stray-errors.ts';
 import type { CliContext } from './cli-context.ts';
 import { actorOf } from './connect.ts';
 import { type ExitCode, exitCodes } from './exit-code.ts';
@@ -23,6 +25,9 @@ export async function run(context: CliContext, pipeline: string, options: RunOpt
   const display = options.json ? undefined : createRunDisplay(context);
   const cancelling = new AbortController();
   const undo = cancelOnSignal(context, cancelling);
+  const forgetStrays = context.onUncaught((error) => {
+    if (!claimStray(error)) printNote(context, `uncaught: ${errorMessage(error)}`);
+  });
   try {
     const result = await runOnce({
       settings,
@@ -42,6 +47,7 @@ export async function run(context: CliContext, pipeline: string, options: RunOpt
     return result.run.state === 'completed' ? exitCodes.done : exitCodes.failed;
   } finally {
     undo();
+    forgetStrays();
     display?.clear();
   }
 }

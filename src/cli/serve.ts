@@ -1,6 +1,7 @@
 // A daemon's life as the outside steers it: signals in, exit code out.
 import { errorMessage } from '../domain/errors.ts';
 import type { Logger } from '../observe/log.ts';
+import { claimStray } from '../steps/stray-errors.ts';
 import type { CliContext, SignalName } from './cli-context.ts';
 import { type ExitCode, exitCodes } from './exit-code.ts';
 
@@ -56,8 +57,10 @@ function watchSignals(context: CliContext, daemon: Daemon, log: Logger) {
     context.onSignal('SIGTERM', stop('SIGTERM')),
     context.onSignal('SIGINT', stop('SIGINT')),
     context.onSignal('SIGHUP', reload),
-    // One forgotten promise must not end everybody's runs.
-    context.onUncaught((error) => log.error({ err: error, error: errorMessage(error) }, 'daemon.uncaught')),
+    // One forgotten promise must not end everybody's runs; where it is a step's, that step fails.
+    context.onUncaught((error) => {
+      if (!claimStray(error)) log.error({ err: error, error: errorMessage(error) }, 'daemon.uncaught');
+    }),
   ];
   return {
     stopped,

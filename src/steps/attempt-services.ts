@@ -2,7 +2,15 @@
 import type { KeptValue } from '../domain/expressions/kept-value.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import type { Answer, Question } from '../domain/wait.ts';
-import type { Artifact, CompensationReason, Delivery, HostSettings, Json, SqlConnection } from './api.ts';
+import type {
+  Artifact,
+  CompensationReason,
+  Delivery,
+  HostSettings,
+  Json,
+  ProgramLimits,
+  SqlConnection,
+} from './api.ts';
 
 /** One attempt of a step: everything about it that is known before it begins. */
 export interface Attempt {
@@ -24,6 +32,8 @@ export interface Attempt {
   readonly traceparent: string | undefined;
   /** Milliseconds one attempt may take; 0 or Infinity: no limit. */
   readonly timeoutMs: number;
+  /** What its processes may use; absent: what the host gives to all. */
+  readonly limits?: ProgramLimits;
   /** Aborts with the reason of `createAbortError`: cancelled, lease_lost, shutdown, or timeout (of the run). */
   readonly signal: AbortSignal;
   /** Secret values that templates resolved into `input` or `env`; masked in all that leaves the attempt. */
@@ -32,8 +42,16 @@ export interface Attempt {
   readonly keepInput?: () => { ok: true; value: KeptValue } | { ok: false; error: StoredError };
   /** Set where the outbox makes the call. */
   readonly delivery?: Delivery | undefined;
-  /** Set where the step's `compensate` is to run; `output` is what `run` returned, undefined where it did not finish. */
-  readonly compensation?: { readonly reason: CompensationReason; readonly output: Json | undefined } | undefined;
+  readonly compensation?: AttemptedCompensation | undefined;
+}
+
+/** Set where the step's `compensate` is to run. */
+export interface AttemptedCompensation {
+  readonly reason: CompensationReason;
+  /** What `run` returned; undefined where it did not finish. */
+  readonly output: Json | undefined;
+  /** The run that did it: what the step is told as its run's id. Default: the attempt's. */
+  readonly doneBy?: string;
 }
 
 /** What became of a question of a step. */

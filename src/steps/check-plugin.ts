@@ -10,6 +10,7 @@ const semanticVersion = /^\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?$/;
 const choices: Record<string, readonly string[]> = {
   effects: ['none', 'outside'],
   dryRun: ['handled'],
+  limits: ['obeyed'],
   idempotency: ['natural', 'keyed', 'none'],
   isolation: ['inline', 'process'],
   weight: ['light', 'heavy'],

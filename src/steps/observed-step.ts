@@ -15,6 +15,7 @@ import type { RegisteredStep } from './registry.ts';
 import { SecretMask } from './secret-mask.ts';
 import { AttemptContext } from './step-context.ts';
 import { abandonAfterMs, maxTimerMs } from './step-limits.ts';
+import { ownStrays } from './stray-errors.ts';
 
 export type AttemptResult =
   | { kind: 'completed'; output: Json; outputJson: string }
@@ -134,10 +135,21 @@ function execute(
 ): unknown {
   const { compensation } = attempt;
   if (step.isolation === 'inline') {
-    if (compensation === undefined) return step.definition.run(ctx, input);
-    return step.definition.compensate?.(ctx, input, compensation.output);
+    if (step.source.kind !== 'built-in') return ownStrays(() => runInline(step, ctx, input, compensation));
+    return runInline(step, ctx, input, compensation);
   }
   return runInProcess(step, ctx, step.command ? input : attempt.input, options.process, compensation);
+}
+
+function runInline(
+  { definition }: RegisteredStep,
+  ctx: StepContext,
+  input: unknown,
+  compensation: Attempt['compensation'],
+): unknown {
+  return compensation === undefined
+    ? definition.run(ctx, input)
+    : definition.compensate?.(ctx, input, compensation.output);
 }
 
 interface Interruption {

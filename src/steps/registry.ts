@@ -59,6 +59,7 @@ function registerStep(plugin: LoadedPlugin, name: string, definition: StepDefini
   let inputSchema: JsonSchema | undefined;
   let outputSchema: JsonSchema | undefined;
   const command = plugin.commands?.[name];
+  const isolation = definition.isolation ?? (plugin.source.kind === 'built-in' ? 'inline' : 'process');
   return {
     id: `${plugin.definition.name}.${name}`,
     name,
@@ -75,9 +76,10 @@ function registerStep(plugin: LoadedPlugin, name: string, definition: StepDefini
       return outputSchema;
     },
     weight: definition.weight ?? 'heavy',
-    isolation: definition.isolation ?? (plugin.source.kind === 'built-in' ? 'inline' : 'process'),
+    isolation,
     effects: definition.effects ?? 'none',
     workspace: definition.workspace ?? 'none',
+    obeysLimits: isolation === 'process' || definition.limits === 'obeyed',
     idempotency: definition.idempotency ?? 'none',
     compensates: definition.compensate !== undefined,
     ...(definition.irreversible === undefined ? {} : { irreversible: definition.irreversible }),

@@ -8,6 +8,7 @@ import type {
   HostSettings,
   Json,
   Log,
+  ProgramLimits,
   StepContext,
   Suspension,
   SuspensionAnswer,
@@ -22,6 +23,7 @@ import type { SecretMask } from './secret-mask.ts';
 import { storableText } from './storable-text.ts';
 import { readSuspension } from './suspension.ts';
 
+const noLimits: ProgramLimits = {};
 const eventType = /^[a-z][a-z0-9_]{0,99}$/;
 
 export interface OpenQuestion {
@@ -44,6 +46,7 @@ export class AttemptContext implements StepContext {
   readonly step: string;
   readonly item: number | undefined;
   readonly dryRun: boolean;
+  readonly limits: ProgramLimits;
   readonly env: Readonly<Record<string, string>>;
   readonly traceparent: string | undefined;
   readonly host: HostSettings;
@@ -68,11 +71,12 @@ export class AttemptContext implements StepContext {
     this.token = attempt.token;
     this.attempt = attempt.attempt;
     this.tenant = attempt.tenant;
-    this.runId = attempt.runId;
+    this.runId = attempt.compensation?.doneBy ?? attempt.runId;
     this.pipeline = attempt.pipeline;
     this.step = attempt.step;
     this.item = attempt.item;
     this.dryRun = attempt.dryRun;
+    this.limits = attempt.limits ?? noLimits;
     this.env = attempt.env;
     this.traceparent = attempt.traceparent;
     this.host = services.host;

@@ -21,8 +21,11 @@ export const abandonAfterMs = 5_000;
 /** Time between TERM and KILL for a step's processes. */
 export const killAfterMs = 2_000;
 
-/** Memory of a step's own process in MB; a step that analyses code needs a few hundred. */
-export const processMemoryMb = 512;
+/** Memory in bytes of a step's own processes; half of it is for Node's heap. A step that analyses code needs a few hundred MB. */
+export const processMemoryBytes = 1_073_741_824;
+
+/** Bytes that a step's own processes may print. */
+export const processOutputBytes = 268_435_456;
 
 /** Characters of one message of the step protocol: an output of 1 MB, escaped at worst sixfold, and its envelope. */
 export const maxMessageCharacters = 8 * 1_048_576;

@@ -3,14 +3,13 @@ import { sleepUnlessAborted } from '../base/service.ts';
 import { errorMessage } from '../domain/errors.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import { decideRetry, workerHoldMs } from '../domain/retry-policy.ts';
-import type { WaitKind } from '../domain/run.ts';
 import { noSpan, type OpenSpan, startStepSpan } from '../observe/trace.ts';
 import { abortReasonOf } from '../steps/abort-reason.ts';
-import type { AbortReason } from '../steps/api.ts';
 import type { Attempt } from '../steps/attempt-services.ts';
 import type { AttemptResult } from '../steps/observed-step.ts';
 import { stepTimeoutMs } from './adaptive-timeouts.ts';
 import { insteadOfFailing } from './after-failure.ts';
+import type { AttemptsEnd } from './attempts-end.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { flushRun } from './flush-run.ts';
@@ -20,16 +19,7 @@ import { limitAfter, notCalled, rateLimitKeyOf, spreadMs } from './shared-rate-l
 import { evaluateInput, keepInput } from './step-input.ts';
 import { attemptKey } from './step-key.ts';
 
-export type AttemptsEnd =
-  | { kind: 'completed' }
-  | { kind: 'failed' }
-  /** A person said so. */
-  | { kind: 'skipped'; by: string | null }
-  /** Further off than a worker is held for; Infinity: until somebody says so. */
-  | { kind: 'waiting'; untilMs: number; waitKind: WaitKind }
-  /** A pause was asked for: what is left of it is for after the resume. */
-  | { kind: 'paused' }
-  | { kind: 'interrupted'; by: AbortReason };
+export type { AttemptsEnd };
 
 /** The end of the year 9999: what asks for a later time gets this one, which every database can store. */
 const latestMs = 253_402_300_799_000;

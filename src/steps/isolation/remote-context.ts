@@ -44,6 +44,8 @@ export function createRemoteContext(
   return {
     ...context,
     item: context.item ?? undefined,
+    // Kept by the node, for all that this process starts.
+    limits: {},
     traceparent: context.traceparent ?? undefined,
     delivery: context.delivery ?? undefined,
     compensation: context.compensation ?? undefined,

@@ -5,6 +5,7 @@ import { extname } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { packageRoot } from '../../base/package-root.ts';
+import { type ProgramLimits, ulimits } from './program-limits.ts';
 
 export interface HostProcess {
   readonly child: ChildProcess;
@@ -25,29 +26,25 @@ const hostPath = fileURLToPath(new URL(`../process-host${extension}`, import.met
 const loader = extension === '.ts' ? ['--import', 'tsx'] : [];
 
 /**
- * MB beyond the heap that the process may have as data: code, stacks of its threads, buffers. Where a shell can set the
- * limit it holds for all memory, also what a plugin takes outside the heap; no core is dumped.
- */
-const beyondHeapMb = 512;
-const setLimits = 'ulimit -c 0 2>/dev/null; ulimit -d "$1" 2>/dev/null; shift';
-/**
  * A guard in the group, nobody's child: it reads a pipe of which the node holds the other end. When the node is gone, however
  * it went, the read ends and the guard ends the group, so that no step goes on beside its own second attempt elsewhere.
  */
 const startGuard =
   '( (trap "" TERM; read -r _ <&4; kill -TERM 0; sleep 2; kill -KILL 0) </dev/null >/dev/null 2>&1 3>&- & )';
-const startHost = `${setLimits}; ${startGuard}; exec "$@" 4<&-`;
+const startHost = `${startGuard}; exec "$@" 4<&-`;
 
 /** Rejects with what the system says where it has no room for another process. */
 export async function startProcess(options: {
   env: Readonly<Record<string, string>>;
-  memoryMb: number;
+  /** Of Node's heap, in MB. */
+  heapMb: number;
+  limits: ProgramLimits;
   /** Speaks the protocol by itself; without it Cronwright's own host does. */
   program?: { command: readonly string[]; cwd: string };
 }): Promise<HostProcess> {
-  const host = [process.execPath, `--max-old-space-size=${options.memoryMb}`, ...loader, hostPath];
-  const dataKb = String((options.memoryMb + beyondHeapMb) * 1024);
-  const child = spawn('/bin/sh', ['-c', startHost, 'sh', dataKb, ...(options.program?.command ?? host)], {
+  const host = [process.execPath, `--max-old-space-size=${options.heapMb}`, ...loader, hostPath];
+  const start = `${ulimits(options.limits)}; ${startHost}`;
+  const child = spawn('/bin/sh', ['-c', start, 'sh', ...(options.program?.command ?? host)], {
     // The package is where `tsx` and the TypeScript settings are found; the host goes to the workspace by itself.
     cwd: options.program?.cwd ?? packageRoot,
     env: options.env,

@@ -184,7 +184,7 @@ describe('a step in a process of its own', () => {
   it.each(['eats', 'eats_buffers'])('that %s more memory than it may is told so', async (name) => {
     const error = errorOf(await run(name, {}, { host: { process: { memoryMb: 64 } } }));
     expect(error).toMatchObject({ class: 'fatal' });
-    expect(`${error.name} ${error.message}`).toMatch(/OutOfMemory .*64 MB|allocation failed/i);
+    expect(`${error.name} ${error.message}`).toMatch(/^MemoryLimit .*\(limits\.memory of the step\)/);
   });
 
   it('cannot end its attempt by printing', async () => {
