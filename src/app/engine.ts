@@ -373,6 +373,7 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
     node: node.id,
     home,
     artifactFiles,
+    catalog: inForce,
     execute,
     runs: pool.runs,
     lacks,

@@ -8,6 +8,7 @@ import { cancelRun } from '../control/cancel-run.ts';
 import { newRunOf, requirePipeline } from '../control/start-run.ts';
 import { openDatabase } from '../db/open-database.ts';
 import { waitForDatabase } from '../db/wait-for-database.ts';
+import { pipelineOfKey } from '../domain/after.ts';
 import { isTerminal } from '../domain/run.ts';
 import { createEventBus } from '../observe/events.ts';
 import { startTracing } from '../observe/start-tracing.ts';
@@ -90,6 +91,8 @@ export async function runOnce(options: RunOnceOptions): Promise<RunOnceResult> {
     const missing = (pipeline.runsOn ?? []).filter((label) => !settings.labels.includes(label));
     if (missing.length > 0) options.onNote?.(`runs_on asks for ${missing.join(', ')}: not looked at, it runs here`);
     const run = { ...newRunOf(control, pipeline, request, caller), queue, runsOn: [] };
+    // Here no other pipeline runs that it could wait for.
+    run.limits = run.limits.filter((key) => pipelineOfKey(key) === undefined);
     await enqueueRuns(db, [run]);
     await announceRuns(control, [run]);
     return await follow(engine, tenant, run.id, options);

@@ -4,12 +4,14 @@ import type { Clock } from '../base/clock.ts';
 import type { Service } from '../base/service.ts';
 import type { Settings } from '../config/load-settings.ts';
 import type { Database } from '../db/database.ts';
+import { createAfterWatch } from '../maintenance/after-watch.ts';
 import { createParentWatch } from '../maintenance/parent-watch.ts';
 import { createPauseSweep } from '../maintenance/pause-sweep.ts';
 import { createPruner } from '../maintenance/pruner.ts';
 import { createRescuer } from '../maintenance/rescuer.ts';
 import { createStuckWatch } from '../maintenance/stuck-watch.ts';
 import { createUnservedWatch } from '../maintenance/unserved-watch.ts';
+import type { PipelineCatalog } from '../domain/pipeline-catalog.ts';
 import type { EventBus } from '../observe/events.ts';
 import type { ArtifactFiles } from '../store/artifact-files.ts';
 import type { ExecuteDeps } from '../worker/execute-deps.ts';
@@ -25,6 +27,7 @@ export interface UpkeepOptions {
   node: string;
   home: string;
   artifactFiles: ArtifactFiles | undefined;
+  catalog: PipelineCatalog;
   execute: ExecuteDeps;
   /** Runs that this node carries out. */
   runs: ReadonlyMap<string, LiveRun>;
@@ -53,6 +56,7 @@ export function createUpkeep(options: UpkeepOptions): Service[] {
       noticesOf: execute.noticesOf,
     }),
     createParentWatch({ db, events, node, everyMs: timing.rescueMs, onReady: options.onReady }),
+    createAfterWatch({ db, events, catalog: options.catalog, everyMs: timing.rescueMs, onReady: options.onReady }),
     createPruner({
       db,
       clock,

@@ -1,5 +1,6 @@
 // Makes the record of a new run from a pipeline: what enqueue writes, with the limits it needs already named.
 import { uuidv7 } from 'uuidv7';
+import { afterKeys } from './after.ts';
 import { CronwrightError, type Problem } from './errors.ts';
 import { isOfInputType } from './input-type.ts';
 import type { InputDefinition, Pipeline } from './pipeline.ts';
@@ -98,7 +99,11 @@ export function createNewRun(pipeline: Pipeline, terms: RunTerms | 'light' | 'he
     parentId: options.parentId ?? null,
     traceparent: options.traceparent ?? null,
     runAt: options.runAt ?? null,
-    limits: [...limitKeys(pipeline, options.schedule?.exclusive ? options.schedule.id : undefined), ...shared],
+    limits: [
+      ...afterKeys(pipeline, options.origin),
+      ...limitKeys(pipeline, options.schedule?.exclusive ? options.schedule.id : undefined),
+      ...shared,
+    ],
     ...(order === undefined ? {} : { order }),
   };
 }

@@ -1,4 +1,5 @@
 // A run's life from claim to finish, as one list of verbs.
+import { pipelineOfKey } from '../domain/after.ts';
 import type { FailureNotice } from '../domain/failure-notice.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import { canRetry, retryDelayMs } from '../domain/retry-policy.ts';
@@ -69,7 +70,7 @@ export async function executeRun(run: LiveRun, deps: ExecuteDeps): Promise<void>
 /** Its steps; or, once a person wants them undone, its rollback. */
 async function carryOut(run: LiveRun, deps: ExecuteDeps): Promise<Verdict> {
   if (run.claimed.rollback === null) {
-    const main = await runSteps(run, run.compiled.steps, deps);
+    const main = missedAfter(run) ?? (await runSteps(run, run.compiled.steps, deps));
     const isOurs = main.kind !== 'interrupted' || main.by === 'cancelled' || main.by === 'timeout';
     if (run.rollback === undefined || !isOurs) return judge(run, main, deps);
   }
@@ -101,7 +102,7 @@ function beginRun(run: LiveRun, deps: ExecuteDeps): NodeJS.Timeout | undefined {
     noteTransition(run, { event: 'run.reopened', step: run.rebuiltFrom, reason }, deps.clock);
   }
   if (claimed.request?.kind === 'pause') run.pausedBy = { actor: claimed.request.by, reason: claimed.request.reason };
-  if (claimed.request?.kind === 'cancel') {
+  if (claimed.request?.kind === 'cancel' && !missedAfter(run)) {
     run.cancelledBy = { actor: claimed.request.by, reason: claimed.request.reason };
     if (claimed.request.rollback) run.rollback ??= { ...claimed.request.rollback, hasBegun: false };
     abortRun(run, 'cancelled');
@@ -114,6 +115,14 @@ function beginRun(run: LiveRun, deps: ExecuteDeps): NodeJS.Timeout | undefined {
   // It waited until its deadline: nothing may begin before a timer fires.
   if (leftMs <= 0) end();
   return setTimeout(end, timerMs(leftMs));
+}
+
+/** The pipeline that it waits for did not complete in time, and it is to fail where that is so. */
+function missedAfter({ claimed }: LiveRun): (StepsEnd & { kind: 'failed' }) | undefined {
+  const { request } = claimed;
+  if (request?.kind !== 'cancel' || request.by === null || pipelineOfKey(request.by) === undefined) return undefined;
+  const message = request.reason ?? 'the pipeline it waits for has not completed';
+  return { kind: 'failed', step: 'after', error: { name: 'AfterMissing', message, class: 'fatal' } };
 }
 
 /**
