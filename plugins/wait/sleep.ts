@@ -1,17 +1,14 @@
 // Step wait.sleep: does nothing for a while, and ends at once when it is told to.
 import { defineStep } from 'cronwright/plugin';
 import { z } from 'zod';
+import { durationText, millisecondsOf } from './duration.ts';
 
-const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 /** Longer waits hold a place in the node for nothing; and Node's timers end at 24.8 days. */
 const longestMs = 7 * 86_400_000;
-const durationPattern = /^(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+$/;
 
 const input = z
   .strictObject({
-    duration: z
-      .union([z.string().regex(durationPattern, 'expected a duration with units, such as 90s or 1h30m'), z.number()])
-      .describe('A duration with units (ms, s, m, h, d), or milliseconds.'),
+    duration: durationText,
   })
   .refine(({ duration }) => millisecondsOf(duration) >= 0 && millisecondsOf(duration) <= longestMs, {
     path: ['duration'],
@@ -37,15 +34,7 @@ export const sleep = defineStep({
   },
 });
 
-function millisecondsOf(duration: string | number): number {
-  if (typeof duration === 'number') return duration;
-  return [...duration.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)].reduce(
-    (sum, [, amount, unit]) => sum + Number(amount) * (unitMs[unit ?? ''] ?? Number.NaN),
-    0,
-  );
-}
-
-function sleepUnlessAborted(ms: number, signal: AbortSignal): Promise<void> {
+export function sleepUnlessAborted(ms: number, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   return new Promise((resolve, reject) => {
     const onAbort = () => {

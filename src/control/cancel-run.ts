@@ -3,15 +3,17 @@ import { type Queryable, statement } from '../db/database.ts';
 import { canTransition, type RunState } from '../domain/run.ts';
 import type { SlotKey } from '../queue/admit-runs.ts';
 import { admitQuietly } from './announce-runs.ts';
+import { callForCleanUp, hasCleanUp } from './call-for-clean-up.ts';
 import type { ControlContext } from './control-context.ts';
 import { forbiddenTransition } from './forbidden-transition.ts';
 import { lockRun } from './lock-run.ts';
+import { hasStarted, requestRollback } from './request-rollback.ts';
 
 export interface CancelledRun {
   id: string;
   state: RunState;
   /** The worker was asked; the state changes when it obeys. */
-  requested: 'cancel' | null;
+  requested: 'cancel' | 'rollback' | null;
 }
 
 const ask = statement(
@@ -42,6 +44,9 @@ const cancel = statement(
       null, now(), jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('event', 'run.cancelled', 'from', $2::text,
         'to', 'cancelled', 'at', floor(extract(epoch from now()) * 1000), 'actor', $3::text, 'reason', $5::text)))
     from gone g
+  ), unasked as (
+    update cronwright.waits set state = 'cancelled', answered_at = now()
+    where run_id in (select run_id from gone) and state = 'open'
   ), freed as (
     update cronwright.slots set run_id = null where run_id in (select run_id from gone) returning tenant, key
   )
@@ -52,24 +57,47 @@ const cancel = statement(
 /** Throws `not_found`, and `conflict` where the run's state does not allow it. */
 export async function cancelRun(
   context: ControlContext,
-  options: { tenant: string; id: string; actor: string; reason?: string | undefined },
+  options: {
+    tenant: string;
+    id: string;
+    actor: string;
+    reason?: string | undefined;
+    /** Undo what it did first. */
+    rollback?: boolean | undefined;
+  },
 ): Promise<CancelledRun> {
   const { db, events, wake, clock } = context;
-  const { run, freed } = await db.transaction(
+  const { run, freed, isRolledBack, isCleanedUp } = await db.transaction(
     async (tx) => {
       const run = await lockRun(tx, options.tenant, options.id);
       if (!canTransition(run.state, 'cancelled')) throw forbiddenTransition(options.id, run.state, 'cancelled');
+      const isRolledBack = options.rollback === true && (run.state === 'running' || (await hasStarted(tx, options.id)));
+      if (isRolledBack) return { run, freed: await requestRollback(tx, run, options), isRolledBack };
       if (run.state === 'running') {
         await tx.query(ask, [options.id, options.actor, options.reason ?? null, run.token]);
-        return { run, freed: [] };
+        return { run, freed: [], isRolledBack };
       }
-      return { run, freed: await cancelAtOnce(tx, run.state, options) };
+      if (await hasCleanUp(tx, run, options.id)) {
+        return { run, freed: await callForCleanUp(tx, run, options), isRolledBack, isCleanedUp: true };
+      }
+      return { run, freed: await cancelAtOnce(tx, run.state, options), isRolledBack };
     },
     { idempotent: true },
   );
+  if (isRolledBack) {
+    if (run.state === 'running') wake.requests(run.node);
+    await admitQuietly(context, freed);
+    wake.workers();
+    return { id: options.id, state: run.state === 'running' ? 'running' : 'pending', requested: 'rollback' };
+  }
   if (run.state === 'running') {
     wake.requests(run.node);
     return { id: options.id, state: 'running', requested: 'cancel' };
+  }
+  if (isCleanedUp) {
+    await admitQuietly(context, freed);
+    wake.workers();
+    return { id: options.id, state: 'pending', requested: 'cancel' };
   }
   events.emit('run.finished', {
     runId: options.id,

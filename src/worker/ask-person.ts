@@ -5,10 +5,10 @@ import type { AskedBy } from '../domain/wait.ts';
 import type { AbortReason } from '../steps/api.ts';
 import { findWait, openWait } from '../store/waits.ts';
 import { tellOpened } from './ask-question.ts';
+import type { AttemptsEnd } from './attempts-end.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { addWait, type LiveRun, type StepProgress, waitsOf } from './live-run.ts';
-import type { AttemptsEnd } from './run-attempts.ts';
 import { keepInput } from './step-input.ts';
 
 type Item = { index: number; value: unknown } | undefined;

@@ -2,12 +2,15 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { uuidv7 } from 'uuidv7';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { cancelRun } from '../../src/control/cancel-run.ts';
 import { signalRun } from '../../src/control/signal-run.ts';
 import type { Database } from '../../src/db/database.ts';
+import { createNewRun } from '../../src/domain/new-run.ts';
 import type { Pipeline, StepDefinition } from '../../src/domain/pipeline.ts';
 import { fastRetry } from '../../src/domain/retry-policy.ts';
+import { enqueueRuns } from '../../src/queue/enqueue-runs.ts';
 import { listOpenWaits } from '../../src/reads/list-waits.ts';
 import { runEvents } from '../../src/reads/run-events.ts';
 import { runSteps } from '../../src/reads/run-steps.ts';
@@ -52,6 +55,7 @@ const pipelines: Pipeline[] = [
   pipeline('exhausted', [step('a', [], { ...doomed, ...manual, with: { text: 'wrong', keep: 1 } }), step('b', ['a'])]),
   pipeline('exhausted-each', [
     step('each', [], { foreach: items('fail'), ...doomed, ...manual, with: { got: '${{ item }}' } }),
+    step('all', ['each'], { with: { got: '${{ steps.each.output }}' } }),
   ]),
   pipeline('exhausted-all', [step('a', [], { ...doomed, continueOnError: true }), step('b', ['a'], doomed)], {
     onExhausted: 'wait_manual',
@@ -106,12 +110,40 @@ describe.each(databaseVariants)('waits on $name', (variant) => {
     return (await up()).start(id, request);
   }
   async function up(): Promise<EngineWorld> {
-    world ??= await startEngineWorld({ db, script, pipelines, dataDir, env: { API_KEY: 's3cret-value' } });
+    world ??= await startEngineWorld({
+      db,
+      script,
+      pipelines,
+      dataDir,
+      timing: { leaseMs: 15_000 },
+      env: { CRONWRIGHT_SECRET_API_KEY: 's3cret-value' },
+    });
     return world;
   }
   async function down(): Promise<void> {
     await world?.stop();
     world = undefined;
+  }
+  /** As a killed node leaves a run: one step had begun, and nobody is there. */
+  async function abandoned(id: string, begun: string): Promise<string> {
+    const found = pipelines.find((one) => one.id === id);
+    if (!found) throw new Error(`there is no pipeline ${id}`);
+    await down();
+    const run = createNewRun(found, 'light', { origin: 'api', actor: 'tester' });
+    await enqueueRuns(db, [run]);
+    await sql(
+      db,
+      `update cronwright.queue set state = 'running', token = 1, claims = 1, node = $2, started_at = now(),
+        attempt_started_at = now(), lease_until = now() - interval '1 minute' where run_id = $1 and state = 'pending'`,
+      [run.id, uuidv7()],
+    );
+    await sql(
+      db,
+      `insert into cronwright.step_runs (run_id, step, item, tenant, state, attempts, retries, token, started_at, rate_limited_ms)
+      values ($1, $2, -1, 'default', 'running', 1, 0, 1, now(), 0)`,
+      [run.id, begun],
+    );
+    return run.id;
   }
   const waiting = async (id: string) => (await up()).reached(id, ['waiting']);
   const ended = async (id: string) => (await up()).reached(id);
@@ -401,7 +433,7 @@ describe.each(databaseVariants)('waits on $name', (variant) => {
     expect(await open(id)).toMatchObject([{ step: 'each', item: 1 }]);
     await signal(id, { item: 1, decision: 'skip', data: 'instead' });
     expect(await ended(id)).toMatchObject({ state: 'completed' });
-    expect(await stepOf(id, 'each')).toMatchObject({ output: [{ got: 'x' }, 'instead', { got: 'z' }] });
+    expect(await stepOf(id, 'all')).toMatchObject({ output: { got: [{ got: 'x' }, 'instead', { got: 'z' }] } });
     expect(await eventNames(id)).toContain('item.skipped');
   });
 
@@ -502,16 +534,7 @@ describe.each(databaseVariants)('waits on $name', (variant) => {
     ['happened', { data: { id: 7 } }, { state: 'completed', attempts: 1, output: { id: 7 } }],
     ['fail', {}, { state: 'failed', error: { name: 'Interrupted' } }],
   ])('asks what became of a step that a crash interrupted: %s', async (decision, answer, expected) => {
-    const first = gate(script, 'a');
-    const id = await start('effect');
-    await first.entered;
-    // As a killed node leaves it: begun, and nobody there.
-    await sql(
-      db,
-      "update cronwright.queue set state = 'pending', token = token + 1, node = null, lease_until = null where run_id = $1",
-      [id],
-    );
-    script.gates.clear();
+    const id = await abandoned('effect', 'a');
     expect(await open(id)).toMatchObject([{ asked_by: 'interrupted', choices: ['retry', 'happened', 'fail'] }]);
     await signal(id, { decision, ...answer });
     await ended(id);
