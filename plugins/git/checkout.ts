@@ -1,6 +1,8 @@
 // git.checkout: puts one commit of a repository into the workspace, in a clone that shares nothing with its source.
-import { realpath, rename, rm } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, realpath, rename, rm } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { defineStep, type StepContext, StepError } from 'cronwright/plugin';
 import { z } from 'zod';
 import { type Git, openGit } from './git-command.ts';
@@ -55,7 +57,7 @@ export const checkout = defineStep({
       await git.run(['checkout', '--quiet', '--force', ...where, commit, '--'], { cwd: partial });
       const files = countEntries(await git.run(['ls-files', '-z'], { cwd: partial }));
       // Last, so that a folder with the final name is always whole.
-      await rm(target, { recursive: true, force: true });
+      await makeRoom(ctx, target);
       await rename(partial, target);
       ctx.log.info('repository checked out', { commit, branch, files });
       return { commit, branch, remote_name: await nameOf(git, remote), files };
@@ -64,7 +66,44 @@ export const checkout = defineStep({
       throw error;
     }
   },
+  async compensate(ctx, { path }) {
+    const target = insideWorkspace(ctx.workspace, path);
+    await rm(`${target}.partial`, { recursive: true, force: true });
+    const room = await loadRoom(ctx);
+    if (room === undefined) return;
+    const kept = room.kept === null ? undefined : join(ctx.workspace, room.kept);
+    // Where it was not moved aside yet, or is back already, what is there is not ours.
+    if (kept !== undefined && !existsSync(kept)) return;
+    await rm(target, { recursive: true, force: true });
+    if (kept !== undefined) await rename(kept, target);
+    ctx.log.info('clone removed', { path });
+  },
 });
+
+interface Room {
+  /** Where in the workspace the folder is that was there before; null: there was none. */
+  kept: string | null;
+}
+
+async function loadRoom(ctx: StepContext): Promise<Room | undefined> {
+  return (await ctx.checkpoint.load()) as unknown as Room | undefined;
+}
+
+/** Takes away what has the name of the clone: of an earlier try for good, of anybody else aside, so that it can be put back. */
+async function makeRoom(ctx: StepContext, target: string): Promise<void> {
+  let room = await loadRoom(ctx);
+  if (room === undefined) {
+    const name = createHash('sha256').update(`${ctx.step}/${ctx.item}`).digest('hex').slice(0, 32);
+    room = { kept: existsSync(target) ? join('.cronwright', 'undo', name) : null };
+    await ctx.checkpoint.save({ kept: room.kept });
+  }
+  const kept = room.kept === null ? undefined : join(ctx.workspace, room.kept);
+  if (kept !== undefined && !existsSync(kept) && existsSync(target)) {
+    await mkdir(dirname(kept), { recursive: true });
+    await rename(target, kept);
+  }
+  await rm(target, { recursive: true, force: true });
+}
 
 /** The repository meant by `remote`; a fatal `NotARepository` where there is none. */
 async function findSource(ctx: StepContext, git: Git, text: string): Promise<Remote> {

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { lstat, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { defineStep, StepError } from 'cronwright/plugin';
+import { defineStep, type StepContext, StepError } from 'cronwright/plugin';
 import { z } from 'zod';
 import { type Git, type GitOptions, openGit } from './git-command.ts';
 import { branchName } from './ref-name.ts';
@@ -81,15 +81,62 @@ export const commit = defineStep({
     const files = await countChanges(git, clone, base, treeHash);
     if (files === 0 && (await sameTrailers(git, clone, base, options.trailers))) {
       ctx.log.info('nothing to commit', { branch: options.branch, commit: base ?? null });
-      if (base !== undefined) await setBranch(git, clone, options.branch, base);
+      if (base !== undefined) await moveBranch(ctx, git, clone, options.branch, base);
       return { committed: false, commit: base ?? null, branch: options.branch, files: 0 };
     }
     const hash = await writeCommit(git, clone, treeHash, base, options);
-    await setBranch(git, clone, options.branch, hash);
+    await moveBranch(ctx, git, clone, options.branch, hash);
     ctx.log.info('committed', { branch: options.branch, commit: hash, files });
     return { committed: true, commit: hash, branch: options.branch, files };
   },
+  async compensate(ctx, { path, branch }) {
+    const clone = insideWorkspace(ctx.workspace, path);
+    const moved = await loadMove(ctx);
+    if (moved === undefined || !existsSync(join(clone, '.git'))) return;
+    await moveBack(ctx, await openGit(ctx), clone, branch, moved);
+  },
 });
+
+interface Move {
+  /** null: there was no such branch. */
+  before: string | null;
+  after: string;
+}
+
+async function loadMove(ctx: StepContext): Promise<Move | undefined> {
+  return (await ctx.checkpoint.load()) as unknown as Move | undefined;
+}
+
+/** Notes where the branch was before it moves; of several tries the first one saw it. */
+async function moveBranch(ctx: StepContext, git: Git, clone: string, branch: string, to: string): Promise<void> {
+  const current = await revision(git, clone, `refs/heads/${branch}`);
+  if (current !== to) {
+    const earlier = await loadMove(ctx);
+    const before = earlier?.after === current ? (earlier?.before ?? null) : (current ?? null);
+    await ctx.checkpoint.save({ before, after: to });
+  }
+  await setBranch(git, clone, branch, to);
+}
+
+/** The branch as before, and the index with it where it is checked out; files are those of the steps that wrote them. */
+async function moveBack(ctx: StepContext, git: Git, clone: string, branch: string, moved: Move): Promise<void> {
+  const { before, after } = moved;
+  const ref = `refs/heads/${branch}`;
+  const current = (await revision(git, clone, ref)) ?? null;
+  if (current !== before && current !== after) {
+    ctx.log.warn('left as it is: the branch of the clone has moved on since', { branch, commit: current });
+    return;
+  }
+  if (current === after && after !== before) {
+    await git.run(before === null ? ['update-ref', '-d', ref, after] : ['update-ref', ref, before, after], {
+      cwd: clone,
+    });
+    ctx.log.info('commit taken back', { branch, commit: before });
+  }
+  const head = await git.attempt(['symbolic-ref', '--quiet', 'HEAD'], { cwd: clone });
+  if (head.stdout.trim() !== ref) return;
+  await git.run(before === null ? ['read-tree', '--empty'] : ['reset', '--quiet', '--mixed'], { cwd: clone });
+}
 
 async function revision(git: Git, clone: string, name: string): Promise<string | undefined> {
   const result = await git.attempt(['rev-parse', '--verify', '--quiet', `${name}^{commit}`], { cwd: clone });

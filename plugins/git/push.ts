@@ -9,6 +9,7 @@ import { classifyGitFailure } from './git-failure.ts';
 import { branchName } from './ref-name.ts';
 import { insideWorkspace, parseTarget, type Remote } from './remote.ts';
 import { seenRef, targetTip } from './target-branch.ts';
+import { loadPushNote, undoPush } from './undo-push.ts';
 
 const input = z.strictObject({
   path: z.string().default('repo').describe('The clone, a folder of the workspace'),
@@ -22,7 +23,7 @@ const input = z.strictObject({
 });
 
 const output = z.object({
-  pushed: z.boolean().describe('False where the remote had the commit already, and in a dry run'),
+  pushed: z.boolean().describe('False where the remote had the commit before the step, and in a dry run'),
   commit: z.string(),
   ref: z.string(),
 });
@@ -53,13 +54,24 @@ export const push = defineStep({
     }
     if (options.create_bare) await createBare(ctx, git, remote, branch);
     const tip = await targetTip(git, clone, remote, branch);
+    const earlier = await loadPushNote(ctx);
     if (tip === commit) {
       ctx.log.info('already there', { commit, ref });
-      return { pushed: false, commit, ref };
+      return { pushed: earlier?.commit === commit, commit, ref };
     }
+    // Of several tries the first one saw what was there before.
+    const former = earlier?.commit === tip ? (earlier?.former ?? null) : (tip ?? null);
+    await ctx.checkpoint.save({ ref, commit, former });
     await pushBranch(git, clone, remote, { ref, commit, tip, lease: options.force_with_lease ? branch : undefined });
     ctx.log.info('pushed', { commit, ref });
     return { pushed: true, commit, ref };
+  },
+  async compensate(ctx, options) {
+    const note = await loadPushNote(ctx);
+    if (note === undefined) return;
+    const clone = insideWorkspace(ctx.workspace, options.path);
+    const remote = parseTarget(options.remote, ctx.host.dataDir);
+    await undoPush(ctx, await openGit(ctx), { clone, remote, branch: options.branch, note });
   },
 });
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import type { Json } from 'cronwright/plugin';
-import { errorOf, type Overrides, outputOf, runStep as runInHost } from '../support/step-context.ts';
+import { errorOf, type Overrides, outputOf, type Ran, runStep as runInHost } from '../support/step-context.ts';
 
 const execute = promisify(execFile);
 
@@ -30,6 +30,8 @@ export interface TestContext {
   /** Every log line with its fields, as text. */
   logged: string[];
   artifacts: { name: string; content: string }[];
+  /** What each step type saved last. */
+  checkpoints: Map<string, Json | undefined>;
 }
 
 export async function createScratch(): Promise<Scratch> {
@@ -43,7 +45,13 @@ export async function createScratch(): Promise<Scratch> {
     context({ workspace: given, ...options } = {}) {
       workspaces += 1;
       const workspace = given ?? join(root, `workspace-${workspaces}`);
-      return { overrides: { ...options, dataDir, workspaceDir: workspace }, workspace, logged: [], artifacts: [] };
+      return {
+        overrides: { ...options, dataDir, workspaceDir: workspace },
+        workspace,
+        logged: [],
+        artifacts: [],
+        checkpoints: new Map(),
+      };
     },
     async repository(name, files) {
       const path = join(root, name);
@@ -62,7 +70,25 @@ export async function runStep<Output = Record<string, Json>>(
   context: TestContext,
   input: unknown,
 ): Promise<Output> {
-  const ran = await runInHost(id, input, context.overrides);
+  return settle<Output>(id, context, await runInHost(id, input, context.overrides));
+}
+
+/** The step's `compensate`, as after a run of it in this context. `output` is absent where it did not finish. */
+export async function undoStep(id: string, context: TestContext, input: unknown, output?: Json): Promise<void> {
+  const checkpoint = context.checkpoints.get(id);
+  await settle(
+    id,
+    context,
+    await runInHost(id, input, {
+      ...context.overrides,
+      compensation: { reason: 'failed', output },
+      ...(checkpoint === undefined ? {} : { checkpoint }),
+    }),
+  );
+}
+
+function settle<Output>(id: string, context: TestContext, ran: Ran): Output {
+  context.checkpoints.set(id, ran.recorded.checkpoint);
   context.logged.push(...ran.recorded.log.map(({ message, fields }) => `${message} ${JSON.stringify(fields ?? {})}`));
   for (const { artifact, content } of ran.recorded.artifacts) {
     context.artifacts.push({ name: artifact.name, content: Buffer.from(content).toString('utf8') });
