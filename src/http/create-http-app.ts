@@ -9,6 +9,7 @@ import { mountPages } from './pages/mount-pages.ts';
 import { isFault, methodNotAllowed, notFound, problemResponse, toProblem } from './problem.ts';
 import { jsonResponse, redirectTo, textResponse } from './response.ts';
 import type { Route, RouteServer } from './route.ts';
+import { bulkRoutes } from './routes/bulk-routes.ts';
 import { cronRoutes } from './routes/cron-routes.ts';
 import { eventStream, liveRoutes, socketUpgrade } from './routes/live-routes.ts';
 import { pauseRoutes } from './routes/pause-routes.ts';
@@ -42,6 +43,7 @@ export const apiRoutes: readonly Route[] = [
   ...waitRoutes,
   ...scheduleRoutes,
   ...pauseRoutes,
+  ...bulkRoutes,
   ...queueRoutes,
   ...cronRoutes,
   ...liveRoutes,
