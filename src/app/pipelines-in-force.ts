@@ -35,6 +35,7 @@ export function createPipelinesInForce(registry: Registry, shared: Omit<RunTerms
     list: (tenant) => (tenant === undefined ? sorted : sorted.filter((one) => one.tenant === tenant)),
     termsOf,
     weightOf: (pipeline) => termsOf(pipeline).weight,
+    undoes: (step) => step.compensate !== false && registry.get(step.uses)?.compensates === true,
     routes: () => routes,
     replace(pipelines, newHash) {
       byKey = new Map(pipelines.map((one) => [`${one.tenant}/${one.id}`, one]));

@@ -2,9 +2,11 @@
 import type { CancelledRun } from '../control/cancel-run.ts';
 import type { ForkedRun } from '../control/fork-run.ts';
 import type { RetriedRun } from '../control/retry-run.ts';
+import type { RolledBackRun } from '../control/rollback-run.ts';
 import type { StartedRun } from '../control/start-run.ts';
 import type { ConfigInForceView } from '../reads/config-in-force.ts';
 import type { RunsDiff } from '../reads/diff-runs.ts';
+import type { Explanation } from '../reads/explain-view.ts';
 import type { RunDetail } from '../reads/get-run.ts';
 import type { NodeView } from '../reads/list-nodes.ts';
 import type { ScheduleView } from '../reads/list-schedules.ts';
@@ -31,6 +33,7 @@ export interface List<Item> {
 
 export type RunAnswer = AsJson<RunView>;
 export type RunDetailAnswer = AsJson<RunDetail>;
+export type ExplainAnswer = AsJson<Explanation>;
 export type StepAnswer = AsJson<StepView>;
 export type EventAnswer = AsJson<EventView>;
 
@@ -43,6 +46,7 @@ export type OccurrencesAnswer = AsJson<OccurrencePage>;
 export type ScheduleAnswer = AsJson<ScheduleView>;
 export type CancelAnswer = AsJson<CancelledRun>;
 export type RetryAnswer = AsJson<RetriedRun>;
+export type RollbackAnswer = AsJson<RolledBackRun>;
 export type ForkAnswer = AsJson<ForkedRun>;
 export type RunsDiffAnswer = AsJson<RunsDiff>;
 export type StartAnswer = AsJson<StartedRun>;

@@ -10,13 +10,17 @@ import { printJson, printLine } from './print.ts';
 export async function cancel(
   context: CliContext,
   text: string,
-  options: DaemonOptions & { reason?: string },
+  options: DaemonOptions & { reason?: string; rollback?: boolean },
 ): Promise<ExitCode> {
   const daemon = connect(context, options);
   const id = await findRunId(daemon, text);
-  const body = options.reason === undefined ? {} : { reason: options.reason };
+  const body = {
+    ...(options.reason === undefined ? {} : { reason: options.reason }),
+    ...(options.rollback ? { rollback: true } : {}),
+  };
   const answer = await daemon.post<CancelAnswer>(`/runs/${segment(id)}/cancel`, body);
   if (options.json) printJson(context, answer);
+  else if (answer.requested === 'rollback') printLine(context, `${id}: rollback requested; what it did is undone.`);
   else if (answer.requested) printLine(context, `${id}: cancel requested; it ends within seconds.`);
   else printLine(context, `${id}: ${answer.state}.`);
   return exitCodes.done;

@@ -10,6 +10,7 @@ export function declareDaemonCommands(program: Command, context: CliContext, fin
   declareShow(program, context, finish);
   declareLogs(program, context, finish);
   declareCancelAndRetry(program, context, finish);
+  declareRollback(program, context, finish);
   declareFork(program, context, finish);
   declareQueueNodesAndConfig(program, context, finish);
   declareOccurrences(program, context, finish);
@@ -50,6 +51,10 @@ function declareShow(program: Command, context: CliContext, finish: Finish): voi
     .argument('<run>', runArgument)
     .option('--diff [run]', 'only what differs from another run (its parent)')
     .action(async (run, options) => finish(await (await import('./show.ts')).show(context, run, options)));
+  withDaemon(program.command('explain'))
+    .description('tell why a run does not run: what it waits for, who holds it, when it is likely to start')
+    .argument('<run>', runArgument)
+    .action(async (run, options) => finish(await (await import('./explain.ts')).explain(context, run, options)));
 }
 
 function declareLogs(program: Command, context: CliContext, finish: Finish): void {
@@ -66,6 +71,7 @@ function declareCancelAndRetry(program: Command, context: CliContext, finish: Fi
     .description('cancel a run; one that is running ends at its next heartbeat')
     .argument('<run>', runArgument)
     .option('--reason <text>', 'kept in its history')
+    .option('--rollback', 'undo what it did first')
     .action(async (run, options) => finish(await (await import('./cancel.ts')).cancel(context, run, options)));
   withDaemon(program.command('retry'))
     .description('retry an ended run from the step that failed, as a new run')
@@ -84,6 +90,15 @@ function declareFork(program: Command, context: CliContext, finish: Finish): voi
     .option('--dry-run', 'change nothing outside; steps say what they would do')
     .option('--current', "by the pipeline's version in force, not by the run's")
     .action(async (run, options) => finish(await (await import('./fork.ts')).fork(context, run, options)));
+}
+
+function declareRollback(program: Command, context: CliContext, finish: Finish): void {
+  withDaemon(program.command('rollback'))
+    .description('undo what a run did; of an ended run by a new run')
+    .argument('<run>', runArgument)
+    .option('--to <step>', 'of a live run: keep this completed step and all it needs, and pause there')
+    .option('--reason <text>', 'kept in its history')
+    .action(async (run, options) => finish(await (await import('./rollback.ts')).rollback(context, run, options)));
 }
 
 function declareQueueNodesAndConfig(program: Command, context: CliContext, finish: Finish): void {

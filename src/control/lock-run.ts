@@ -2,6 +2,7 @@
 import { type Queryable, statement } from '../db/database.ts';
 import { CronwrightError } from '../domain/errors.ts';
 import type { Origin, RunState, TerminalState } from '../domain/run.ts';
+import { liveState } from '../queue/live-state.ts';
 
 export interface LockedRun {
   /** As it is seen from outside: a run that lives only for its rollback is `rolling_back`. */
@@ -23,9 +24,8 @@ export interface LockedRun {
 
 const lock = statement(
   'lock_live_run',
-  `select case when rolls_back is true and state in ('pending', 'running', 'waiting') then 'rolling_back' else state end as state,
-    token, node, started_at, request, held_by, run_at
-  from cronwright.queue where run_id = $1 for update`,
+  `select ${liveState('q')} as state, token, node, started_at, request, held_by, run_at
+  from cronwright.queue q where run_id = $1 for update`,
 );
 
 interface LiveRow {

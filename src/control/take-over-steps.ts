@@ -28,13 +28,14 @@ const ownSteps = statement(
 );
 
 // Completed items of a step that did not complete are taken over too: the step goes on with the others. Token 0 says that it was
-// another run that did it.
+// another run that did it. What a fork keeps stays the work of the run it was forked from.
 const copySteps = statement(
   'copy_checkpoints',
   `insert into cronwright.step_runs (run_id, step, item, tenant, state, attempts, retries, token, output, error, checkpoint,
-    started_at, finished_at, retry_at, rate_limited_ms, edited)
+    started_at, finished_at, retry_at, rate_limited_ms, edited, done_by, is_borrowed)
   select $2, step, item, tenant, state, attempts, retries, 0, output, error, checkpoint, started_at, finished_at, null,
-    rate_limited_ms, edited
+    rate_limited_ms, edited, coalesce(done_by, $1),
+    (select case when n.origin = 'fork' then true end from cronwright.runs n where n.id = $2) or is_borrowed
   from cronwright.step_runs
   where run_id = $1 and (step = any($3) or (item >= 0 and state = 'completed' and step = any($4)))
   on conflict do nothing`,
@@ -72,6 +73,10 @@ export async function takeOverSteps(
   steps: { kept: readonly string[]; continued: readonly string[] },
 ): Promise<void> {
   await tx.query(copySteps, [runs.from, runs.to, steps.kept, steps.continued]);
+  await noteHomeOfFiles(tx, runs);
+}
+
+export async function noteHomeOfFiles(tx: Queryable, runs: { from: string; to: string }): Promise<void> {
   await tx.query(noteHome, [runs.from, runs.to]);
 }
 

@@ -10,6 +10,8 @@ export interface PipelineCatalog {
   weightOf(pipeline: Pipeline): 'light' | 'heavy';
   /** What a new run of it is enqueued with. */
   termsOf(pipeline: Pipeline): RunTerms;
+  /** Whether what a step of it did can be undone. */
+  undoes(step: Pipeline['steps'][number]): boolean;
   /** Hash of the applied configuration. */
   readonly hash: string;
 }

@@ -1,5 +1,6 @@
 // Heartbeat: one statement a node extends all its leases, raises its counter and brings back requests of people.
 import { type Queryable, statement } from '../db/database.ts';
+import type { RollbackRequest } from './claim-runs.ts';
 
 export interface LeaseBeat {
   runId: string;
@@ -15,6 +16,8 @@ export interface RunRequest {
   request: 'pause' | 'cancel';
   by: string | null;
   reason: string | null;
+  /** What was done is to be undone, down to a step that is kept (null: all of it). */
+  rollback?: RollbackRequest;
 }
 
 export interface BeatResult {
@@ -35,11 +38,11 @@ const beat = statement(
     from unnest($2::uuid[], $3::int8[], $4::text[], $5::int2[], $6::text[], $7::timestamptz[])
       as b(id, token, step, progress, message, progress_at)
     where q.run_id = b.id and q.token = b.token
-    returning q.run_id, q.request, q.request_by, q.request_reason
+    returning q.run_id, q.request, q.request_by, q.request_reason, q.request_rollback, q.request_to
   )
-  select run_id, request, request_by, request_reason, clock_timestamp() as database_now from l
+  select run_id, request, request_by, request_reason, request_rollback, request_to, clock_timestamp() as database_now from l
   union all
-  select null, null, null, null, clock_timestamp()`,
+  select null, null, null, null, null, null, clock_timestamp()`,
   // A connection that has died without a word must not cost the node its leases.
   { idempotent: true, timeoutMs: 10_000 },
 );
@@ -54,6 +57,8 @@ export async function beatNode(
     request: 'pause' | 'cancel' | null;
     request_by: string | null;
     request_reason: string | null;
+    request_rollback: boolean | null;
+    request_to: string | null;
     database_now: Date;
   }>(beat, [
     options.node,
@@ -74,7 +79,8 @@ export async function beatNode(
     if (row.run_id === null) continue;
     kept.add(row.run_id);
     if (row.request !== null) {
-      requests.push({ runId: row.run_id, request: row.request, by: row.request_by, reason: row.request_reason });
+      const request = { runId: row.run_id, request: row.request, by: row.request_by, reason: row.request_reason };
+      requests.push(row.request_rollback ? { ...request, rollback: { to: row.request_to } } : request);
     }
   }
   return { kept, requests, databaseNow };

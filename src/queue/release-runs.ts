@@ -4,7 +4,7 @@ import type { WaitKind } from '../domain/run.ts';
 import { type FencedWrite, fencedParams, fencedStatement } from './fenced-write.ts';
 
 export interface RunRelease extends FencedWrite {
-  state: 'pending' | 'waiting' | 'retrying' | 'paused';
+  state: 'pending' | 'waiting' | 'retrying' | 'paused' | 'rollback_failed';
   waitKind: WaitKind | null;
   /** When it goes on by itself; null: when somebody says so. */
   runAt: Date | null;
@@ -26,7 +26,7 @@ export interface RunRelease extends FencedWrite {
 const isHeld = "(coalesce(q.request, '') = 'pause' and r.state in ('paused', 'retrying', 'pending'))";
 /** Something came up while the worker let go: a request, a resume, or the answer that the run is about to wait for. */
 const isCalledBack = `((q.request is not null and not r.obeyed) or (r.state = 'waiting' and q.signalled is true)
-          or (r.state = 'paused' and q.request is null))`;
+          or (r.state = 'paused' and q.request is null and q.rolls_back is not true))`;
 
 // A released run keeps its slots: a limit of 1 is mutual exclusion for the whole run, waits included. What came up while the
 // worker let go is not lost: the run goes straight back to pending, and the next claim obeys it.
@@ -44,7 +44,10 @@ const release = fencedStatement(
         progress = r.progress, message = r.message, home = coalesce(r.home, q.home),
         queue = case when r.pinned then split_part(q.queue, '@', 1) || '@' || r.home::text
           else split_part(q.queue, '@', 1) end,
-        pinned_at = case when r.pinned then r.at end
+        pinned_at = case when r.pinned then r.at end,
+        rolls_back = case when r.state = 'rollback_failed' then true when r.state <> 'paused' then q.rolls_back end,
+        rollback_to = case when r.state <> 'paused' then q.rollback_to end,
+        attempt_started_at = case when r.state <> 'paused' or q.rolls_back is not true then q.attempt_started_at end
       from unnest($1::uuid[], $2::int8[], $23::text[], $24::text[], $25::timestamptz[], $26::bool[], $27::int2[],
         $28::text[], $29::bool[], $30::uuid[], $31::bool[], $32::timestamptz[], $33::bool[])
         as r(id, token, state, wait_kind, run_at, refund, progress, message, obeyed, home, pinned, at, clock_stopped)

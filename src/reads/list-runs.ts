@@ -2,6 +2,7 @@
 import { type Queryable, statement } from '../db/database.ts';
 import { CronwrightError } from '../domain/errors.ts';
 import { isTerminal, type Origin, type RunState, runStates } from '../domain/run.ts';
+import { liveState } from '../queue/live-state.ts';
 import { packCursor, unpackIdCursor } from './cursor.ts';
 import { type RunRow, type RunView, runColumns, toRunView } from './run-view.ts';
 import type { Page } from './view-fields.ts';
@@ -88,7 +89,7 @@ const live = statement(
   `select ${runColumns}
   from (
     select * from cronwright.queue q
-    where q.state = any($10::text[]) and ($1::text is null or q.tenant = $1) and ($2::text is null or q.pipeline = $2)
+    where (${liveState('q')}) = any($10::text[]) and ($1::text is null or q.tenant = $1) and ($2::text is null or q.pipeline = $2)
       and ($3::text is null or q.schedule = $3)
       and ($4::text[] is null
         or exists (select 1 from cronwright.runs o where o.id = q.run_id and o.origin = any($4)))

@@ -5,6 +5,7 @@ import { CronwrightError } from '../domain/errors.ts';
 import { runStates } from '../domain/run.ts';
 import type { ScheduleDefinition } from '../domain/schedule.ts';
 import { createScheduleClock, nextUnpaused } from '../domain/schedule-clock.ts';
+import { liveState } from '../queue/live-state.ts';
 import { packCursor, unpackCursor } from './cursor.ts';
 import { localTime } from './next-fires.ts';
 import { anyJson, instant, maybeInstant, type Page } from './view-fields.ts';
@@ -37,7 +38,7 @@ export type ScheduleView = z.infer<typeof scheduleView>;
 const columns = `s.id, s.tenant, s.pipeline, s.definition, s.enabled, s.cursor_at, s.next_at, s.paused_at, s.paused_until,
     s.paused_by, s.paused_reason, p.pipeline as scope, p.paused_at as scope_paused_at, p.until_at as scope_until,
     p.paused_by as scope_by, p.reason as scope_reason, s.error, s.last_run_id, s.last_nominal_at,
-    coalesce(r.state, q.state) as last_state, now() as read_at,
+    coalesce(r.state, ${liveState('q')}) as last_state, now() as read_at,
     (select count(*) from cronwright.queue l where l.tenant = s.tenant and l.schedule = s.id) as live_runs`;
 
 const joins = `left join cronwright.runs r on r.id = s.last_run_id

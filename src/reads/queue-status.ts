@@ -1,6 +1,7 @@
 // How full the queue is and how long runs wait in it.
 import { z } from 'zod';
 import { type Queryable, statement } from '../db/database.ts';
+import { liveState } from '../queue/live-state.ts';
 import { listPauses } from '../queue/pauses.ts';
 import { pauseView, toPauseView } from './pause-view.ts';
 import { maybeInstant } from './view-fields.ts';
@@ -26,9 +27,9 @@ export type QueueStatusView = z.infer<typeof queueStatusView>;
 
 const depth = statement(
   'count_queue',
-  `select tenant, substring(queue, '^[^{#@]+') as queue, state, count(*) as n,
+  `select tenant, substring(queue, '^[^{#@]+') as queue, ${liveState('q')} as state, count(*) as n,
     count(*) filter (where blocked_on is null) as unblocked, min(enqueued_at) as oldest, now() as read_at
-  from cronwright.queue where $1::text is null or tenant = $1
+  from cronwright.queue q where $1::text is null or tenant = $1
   group by 1, 2, 3`,
 );
 

@@ -4,6 +4,7 @@ import { type Queryable, statement } from '../db/database.ts';
 import { type AdaptiveTimeout, formatAuto } from '../domain/adaptive-timeout.ts';
 import { isUuid } from './cursor.ts';
 import { runNotFound } from './get-run.ts';
+import { compensationView, stepCompensations } from './step-compensations.ts';
 import { findStepFacts, type StepFacts } from './step-facts.ts';
 import { anyJson, maybeInstant, storedError } from './view-fields.ts';
 
@@ -43,6 +44,9 @@ export const stepView = z
     output: anyJson,
     edited: z.boolean().describe('a fork was given this output in place of its own'),
     error: storedError.nullable(),
+    compensation: compensationView
+      .nullable()
+      .describe('the undoing of what it did; of a fan-out, of the item that is the worst off'),
   })
   .meta({ id: 'Step' });
 
@@ -133,7 +137,9 @@ export async function runSteps(db: Queryable, tenant: string | null, id: string)
   const known = new Set(defined.map(({ step }) => step.id));
   // Steps of a version that nobody stored are shown as far as they have begun.
   const others = [...begun.values()].filter((row) => !known.has(row.step));
-  return [...views, ...others.map((row) => view({ id: row.step }, 'step', row, facts))];
+  const all = [...views, ...others.map((row) => view({ id: row.step }, 'step', row, facts))];
+  const undone = await stepCompensations(db, id);
+  return all.map((one) => ({ ...one, compensation: undone.get(one.step) ?? null }));
 }
 
 /** A step whose needs ended at different times waited for the last of them. */
@@ -186,5 +192,6 @@ function view(step: DefinedStep, kind: StepView['kind'], row: BegunRow | undefin
     output: row?.output ?? null,
     edited: row?.edited ?? false,
     error: row?.error ?? null,
+    compensation: null,
   };
 }

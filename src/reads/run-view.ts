@@ -1,6 +1,7 @@
 // A run as everyone outside sees it: its row, and while it lives the row in the queue that says its state.
 import { z } from 'zod';
 import { origins, type RunState, runStates } from '../domain/run.ts';
+import { liveState } from '../queue/live-state.ts';
 import { legacyNames } from './legacy-names.ts';
 import { instant, maybeInstant, storedError } from './view-fields.ts';
 
@@ -24,7 +25,7 @@ export const runView = z
       .describe('the state in the words of older pipelines: IDLE, INITIALIZING, PAUSED, COMPLETED, …'),
     wait_kind: z.string().nullable(),
     blocked_on: z.string().nullable().describe('the slot a pending run waits for'),
-    requested: z.enum(['pause', 'cancel']).nullable().describe('asked for, not yet obeyed by the worker'),
+    requested: z.enum(['pause', 'cancel', 'rollback']).nullable().describe('asked for, not yet obeyed by the worker'),
     priority: z.int(),
     queue: z.string(),
     dry_run: z.boolean(),
@@ -51,8 +52,8 @@ export type RunView = z.infer<typeof runView>;
 
 /** The columns behind a RunView, from `cronwright.runs r` and `cronwright.queue q`. */
 export const runColumns = `r.id, r.tenant, r.pipeline, r.pipeline_version, r.schedule, r.nominal_at, r.nominal_count, r.late,
-    r.origin, coalesce(r.state, q.state, 'pending') as state, q.wait_kind,
-    case when q.state = 'pending' then q.blocked_on end as blocked_on, q.request as requested,
+    r.origin, coalesce(r.state, ${liveState('q')}, 'pending') as state, q.wait_kind,
+    case when q.state = 'pending' then q.blocked_on end as blocked_on, case when q.request_rollback then 'rollback' else q.request end as requested,
     coalesce(q.priority, r.priority) as priority, r.queue, r.dry_run, r.actor, r.parent_id, r.created_at, r.run_at,
     q.run_at as wakes_at, coalesce(r.started_at, q.started_at) as started_at, r.finished_at, q.step,
     case when r.state = 'completed' then 100 else coalesce(r.progress, q.progress, 0) end as progress,

@@ -4,6 +4,7 @@ import { type Queryable, statement } from '../db/database.ts';
 import { runStates } from '../domain/run.ts';
 import type { ScheduleDefinition } from '../domain/schedule.ts';
 import { createScheduleClock } from '../domain/schedule-clock.ts';
+import { liveState } from '../queue/live-state.ts';
 import { packCursor, unpackCursor } from './cursor.ts';
 import type { ScheduleView } from './list-schedules.ts';
 import { instant, maybeInstant } from './view-fields.ts';
@@ -52,7 +53,7 @@ const items = statement(
   'list_occurrences',
   `select * from (
     (select r.id, 'enqueued' as outcome, r.nominal_at as first_at, r.nominal_at as last_at, r.nominal_count as count,
-      null::text as reason, r.id as run_id, coalesce(r.state, q.state, 'pending') as run_state, r.late,
+      null::text as reason, r.id as run_id, coalesce(r.state, ${liveState('q')}, 'pending') as run_state, r.late,
       r.created_at as recorded_at
     from cronwright.runs r left join cronwright.queue q on q.run_id = r.id
     where r.tenant = $1 and r.schedule = $2 and r.origin = 'schedule' and r.nominal_at >= $3 and r.nominal_at < $4

@@ -1,6 +1,7 @@
 // How it has been going: runs by how they ended, success rate, duration and the capacity that is left.
 import { z } from 'zod';
 import { type Queryable, statement } from '../db/database.ts';
+import { liveState } from '../queue/live-state.ts';
 import { listNodes } from './list-nodes.ts';
 import { idAt } from './list-runs.ts';
 import { instant } from './view-fields.ts';
@@ -44,9 +45,9 @@ const ended = statement(
 
 const active = statement(
   'count_active_runs',
-  `select count(*) filter (where state = 'running') as running,
-    count(*) filter (where state in ('pending', 'scheduled')) as queued
-  from cronwright.queue where $1::text is null or tenant = $1`,
+  `select count(*) filter (where ${liveState('q')} = 'running') as running,
+    count(*) filter (where ${liveState('q')} in ('pending', 'scheduled')) as queued
+  from cronwright.queue q where $1::text is null or tenant = $1`,
 );
 
 /** `tenant` null: of all tenants. */

@@ -5,12 +5,14 @@ import type { FencedWrite } from '../queue/fenced-write.ts';
 import { finishRuns, type RunFinish } from '../queue/finish-runs.ts';
 import { type RunRelease, releaseRuns } from '../queue/release-runs.ts';
 import { writeCheckpoints } from '../queue/write-checkpoints.ts';
+import { type RollbackWrite, writeRollbacks } from '../queue/write-rollback.ts';
 
 /** Each answers true once the write is durable, false where the run is no longer this worker's (nothing was written). */
 export interface CheckpointWriter {
   checkpoint(write: FencedWrite): Promise<boolean>;
   finish(finish: RunFinish): Promise<boolean>;
   release(release: RunRelease): Promise<boolean>;
+  rollback(write: RollbackWrite): Promise<boolean>;
 }
 
 export interface CheckpointWriterOptions {
@@ -45,7 +47,8 @@ export function createCheckpointWriter(options: CheckpointWriterOptions): Checkp
     if (freed.length > 0) options.onFreed(freed);
     return finished;
   });
-  const lines = [finishes, checkpoints, releases];
+  const rollbacks = createLine<RollbackWrite>((db, writes) => writeRollbacks(db, writes, options.node, flushTime()));
+  const lines = [finishes, checkpoints, releases, rollbacks];
 
   function flushTime(): Date {
     return new Date(options.now());
@@ -76,6 +79,7 @@ export function createCheckpointWriter(options: CheckpointWriterOptions): Checkp
     checkpoint: (write) => add(checkpoints, write),
     finish: (write) => add(finishes, write),
     release: (write) => add(releases, write),
+    rollback: (write) => add(rollbacks, write),
   };
 }
 

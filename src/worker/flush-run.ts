@@ -4,6 +4,7 @@ import { type Queryable, statement } from '../db/database.ts';
 import type { FencedWrite } from '../queue/fenced-write.ts';
 import type { RunFinish } from '../queue/finish-runs.ts';
 import type { RunRelease } from '../queue/release-runs.ts';
+import type { RollbackWrite } from '../queue/write-rollback.ts';
 import { isRefused } from './checkpoint-writer.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { abortRun, hasUnwrittenOutcome, type LiveRun, takeUnwritten } from './live-run.ts';
@@ -60,6 +61,17 @@ export async function flushRelease(
   if ((await run.flushing) === false) return false;
   const whole: RunRelease = { ...takeUnwritten(run), ...release };
   return persist(run, deps, whole, () => deps.writer.release(whole));
+}
+
+/** Compensations, and that a rollback begins, with all that is not yet durable. False where the run is no longer ours. */
+export async function flushRollback(
+  run: LiveRun,
+  write: Pick<RollbackWrite, 'begins' | 'compensations'>,
+  deps: ExecuteDeps,
+): Promise<boolean> {
+  if ((await run.flushing) === false) return false;
+  const whole: RollbackWrite = { ...takeUnwritten(run), ...write };
+  return persist(run, deps, whole, () => deps.writer.rollback(whole));
 }
 
 /** Repeats until it is answered; after a lost lease there is nobody to write for. */

@@ -92,12 +92,13 @@ export async function runAttempts(
     progress.retries = decision.retries;
     progress.rateLimitedMs = decision.rateLimitedMs;
     progress.notBefore = Math.min(deps.clock.now() + decision.delayMs, latestMs);
+    const key = error.class === 'rate_limited' ? (error.key ?? call.key) : undefined;
+    if (key !== undefined) progress.error = { ...error, key };
     if (call.isHeldBack) {
       span.end('success');
       noteHeldBack(run, step, item?.index, progress, error, deps);
       continue;
     }
-    const key = error.class === 'rate_limited' ? (error.key ?? call.key) : undefined;
     if (key !== undefined) {
       const limit = limitAfter(run, key, error, step.definition.retry, deps);
       progress.notBefore += spreadMs(limit, deps);

@@ -24,6 +24,8 @@ export interface Script {
   /** `step` or `step/item` of every attempt, in order of their beginning. */
   attempts: string[];
   contexts: StepContext[];
+  /** `step` or `step/item` of every try to undo one, with the output it was given. */
+  undone: { name: string; output: Json | undefined; ctx: StepContext; input: unknown }[];
   /** Failures still to come, by step id: one is used up per attempt. */
   failures: Map<string, Error[]>;
   /** Steps that wait until the test opens them. */
@@ -41,6 +43,7 @@ export function createScript(): Script {
   return {
     attempts: [],
     contexts: [],
+    undone: [],
     failures: new Map(),
     gates: new Map(),
     runs: new Map(),
@@ -87,6 +90,17 @@ function scriptedPlugin(script: Script) {
       script.running -= 1;
     }
   };
+  const compensate = async (ctx: StepContext, input: unknown, output: unknown): Promise<void> => {
+    const name = ctx.item === undefined ? ctx.step : `${ctx.step}/${ctx.item}`;
+    script.undone.push({ name, output: output as Json | undefined, ctx, input });
+    const stop = script.gates.get(`undo ${name}`);
+    if (stop) {
+      stop.entered();
+      await Promise.race([stop.opened, aborted(ctx.signal)]);
+    }
+    const failure = script.failures.get(`undo ${name}`)?.shift();
+    if (failure) throw failure;
+  };
   const any = z.any();
   return definePlugin({
     name: 'test',
@@ -102,6 +116,16 @@ function scriptedPlugin(script: Script) {
         run: async (_ctx, given) => (await script.fixes.shift()?.(given)) ?? null,
       }),
       effect: defineStep({ input: any, output: any, weight: 'light', isolation: 'inline', effects: 'outside', run }),
+      /** Can be undone; `undo NAME` fails or waits as the script says. */
+      undo: defineStep({ input: any, output: any, weight: 'light', isolation: 'inline', run, compensate }),
+      final: defineStep({
+        input: any,
+        output: any,
+        weight: 'light',
+        isolation: 'inline',
+        irreversible: 'a mail that was sent stays sent',
+        run,
+      }),
     },
   });
 }

@@ -3,10 +3,13 @@ import { z } from 'zod';
 import { cancelRun } from '../../control/cancel-run.ts';
 import { forkRun } from '../../control/fork-run.ts';
 import { retryRun } from '../../control/retry-run.ts';
+import { rollbackRun } from '../../control/rollback-run.ts';
 import { CronwrightError } from '../../domain/errors.ts';
 import { isMediaType } from '../../domain/media-type.ts';
 import { type Origin, origins, runStates } from '../../domain/run.ts';
 import { diffRuns, runsDiff } from '../../reads/diff-runs.ts';
+import { explainRun } from '../../reads/explain-run.ts';
+import { explanation } from '../../reads/explain-view.ts';
 import { getRun, runDetail } from '../../reads/get-run.ts';
 import { listRuns, readStates } from '../../reads/list-runs.ts';
 import { artifactContent, artifactView, runArtifacts } from '../../reads/run-artifacts.ts';
@@ -68,6 +71,20 @@ const show = defineRoute({
   problems: ['not_found'],
   async handle({ context }, { params, caller }) {
     return { body: await getRun(context.db, caller.tenant, params.id) };
+  },
+});
+
+const explain = defineRoute({
+  method: 'GET',
+  path: '/api/v1/runs/{id}/explain',
+  operationId: 'explainRun',
+  summary: 'Why a run does not run: what keeps it, who holds what it needs, when it is likely to start',
+  tag: tags.runs,
+  params: idParams,
+  answer: { status: 200, description: 'as of one instant', schema: explanation },
+  problems: ['not_found'],
+  async handle({ context }, { params, caller }) {
+    return { body: await explainRun(context.db, caller.tenant, params.id) };
   },
 });
 
@@ -189,16 +206,23 @@ const cancel = defineRoute({
   summary: 'Cancel a run: at once, or by asking its worker (202)',
   tag: tags.runs,
   params: idParams,
-  body: z.strictObject({ reason: z.string().max(1_000).optional() }),
+  body: z.strictObject({
+    reason: z.string().max(1_000).optional(),
+    rollback: z.boolean().optional().describe('undo what it did, newest first; it ends rolled_back'),
+  }),
   answer: {
     status: 200,
-    description: 'cancelled; 202 with requested: cancel where a worker has to obey first',
-    schema: z.object({ id: z.uuid(), state: z.enum(runStates), requested: z.literal('cancel').nullable() }),
+    description: 'cancelled; 202 with requested: cancel or rollback where a worker has to obey first',
+    schema: z.object({
+      id: z.uuid(),
+      state: z.enum(runStates),
+      requested: z.enum(['cancel', 'rollback']).nullable(),
+    }),
   },
   problems: ['not_found', 'conflict'],
   async handle({ context }, { params, body, caller }) {
     const { tenant, actor } = caller;
-    const run = await cancelRun(context.control, { tenant, id: params.id, actor, reason: body.reason });
+    const run = await cancelRun(context.control, { tenant, id: params.id, actor, ...body });
     return { body: run, status: run.requested === null ? 200 : 202 };
   },
 });
@@ -262,6 +286,34 @@ const fork = defineRoute({
   },
 });
 
+const rollback = defineRoute({
+  method: 'POST',
+  path: '/api/v1/runs/{id}/rollback',
+  operationId: 'rollbackRun',
+  summary: 'Undo what a run did: of a live run all or down to a step, of an ended run all, by a new run',
+  tag: tags.runs,
+  params: idParams,
+  body: z.strictObject({
+    to: z.string().max(300).optional().describe('a completed step to keep, with all it needs; the run is paused there'),
+    reason: z.string().max(1_000).optional(),
+  }),
+  answer: {
+    status: 202,
+    description: 'a worker will; of an ended run the new run that does, with parent_id',
+    schema: z.object({
+      id: z.uuid(),
+      state: z.enum(runStates),
+      requested: z.literal('rollback').nullable().describe('null: it goes on with a rollback that had failed'),
+      parent_id: z.uuid().nullable(),
+    }),
+  },
+  problems: ['not_found', 'conflict', 'limit_reached'],
+  async handle({ starter }, { params, body, caller }) {
+    const run = await rollbackRun(starter, params.id, body, caller);
+    return { body: run, headers: { location: `/api/v1/runs/${run.id}` } };
+  },
+});
+
 const diff = defineRoute({
   method: 'GET',
   path: '/api/v1/runs/{id}/diff',
@@ -295,6 +347,7 @@ function encodeRfc8187(name: string): string {
 export const runRoutes: readonly Route[] = [
   list,
   show,
+  explain,
   steps,
   events,
   logs,
@@ -303,6 +356,7 @@ export const runRoutes: readonly Route[] = [
   artifact,
   cancel,
   retry,
+  rollback,
   fork,
   diff,
 ];
