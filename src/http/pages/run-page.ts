@@ -2,10 +2,12 @@
 import { html } from 'hono/html';
 import { isTerminal } from '../../domain/run.ts';
 import type { RunDetail } from '../../reads/get-run.ts';
+import type { WaitView } from '../../reads/list-waits.ts';
 import type { ArtifactView } from '../../reads/run-artifacts.ts';
 import type { EventView } from '../../reads/run-events.ts';
 import type { LogLineView } from '../../reads/run-logs.ts';
 import type { StepView } from '../../reads/run-steps.ts';
+import { waitTable } from './wait-table.ts';
 import { badge, clip, count, type Html, progressBar, relative, shortId, span, tenantNote, utc } from './words.ts';
 
 export interface RunPageData {
@@ -23,12 +25,33 @@ export function runPage(data: RunPageData): Html {
 <h1>${run.schedule ?? run.pipeline} ${badge(run.state)}${tenantNote(run.tenant)}</h1>
 ${run.error === null ? '' : html`<div class="failure"><strong>${run.error.name}</strong> <span class="dim">(${run.error.class})</span><pre>${run.error.message}</pre></div>`}
 ${isTerminal(run.state) ? '' : html`<p class="bigbar">${progressBar(run.progress, 'progress')} <span class="n">${run.progress} %</span> ${doing(run, data.now)}</p>`}
+${questions(data)}
 ${facts(data)}
 ${stepTable(data)}
 ${logTail(data)}
 ${artifacts.length === 0 ? '' : artifactList(run, artifacts)}
 ${eventList(data)}
 ${inputList(run)}`;
+}
+
+function questions({ run, now }: RunPageData): Html | string {
+  const open = run.waits.filter(({ state }) => state === 'open');
+  const said = run.waits.filter(({ state }) => state === 'answered' || state === 'timed_out');
+  const table =
+    open.length === 0 || isTerminal(run.state)
+      ? ''
+      : html`<section id="asked"><h2>Asked of people</h2>
+${waitTable(open, now, true)}</section>`;
+  if (said.length === 0) return table;
+  return html`${table}<section><details id="answers"><summary><h2>Answers</h2> <span class="dim">${count(said.length)}</span></summary>
+<table class="rows"><tbody>${said.map(answerRow)}</tbody></table></details></section>`;
+}
+
+function answerRow(wait: WaitView): Html {
+  const who = wait.state === 'timed_out' ? 'time' : (wait.answered_by ?? '');
+  const data = wait.data === null ? '' : clip(JSON.stringify(wait.data), 240);
+  return html`<tr><td>${wait.step}${wait.item === null ? '' : `[${wait.item}]`}</td><td>${clip(wait.message ?? wait.key, 120)}</td>
+<td>${wait.decision ?? (wait.state === 'timed_out' ? wait.on_timeout : '')} <span class="dim">${who}</span></td><td class="dim">${data}</td></tr>`;
 }
 
 function doing(run: RunDetail, now: Date): Html {

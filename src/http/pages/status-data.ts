@@ -6,6 +6,7 @@ import { listNodes, type NodeView } from '../../reads/list-nodes.ts';
 import { listUndelivered, type OutboxView } from '../../reads/list-outbox.ts';
 import { listRuns } from '../../reads/list-runs.ts';
 import { type ScheduleView, schedulesByUrgency } from '../../reads/list-schedules.ts';
+import { listOpenWaits, type WaitView } from '../../reads/list-waits.ts';
 import { type QueueStatusView, queueStatus } from '../../reads/queue-status.ts';
 import type { RunView } from '../../reads/run-view.ts';
 import { type StatsView, stats } from '../../reads/stats.ts';
@@ -21,6 +22,8 @@ export interface StatusData {
   stats: StatsView;
   nodes: readonly NodeView[];
   inForce: ConfigInForceView | null;
+  /** What people are asked, oldest first. */
+  asked: readonly WaitView[];
   /** Notifications that failed at least once and have not arrived. */
   undelivered: readonly OutboxView[];
 }
@@ -59,7 +62,7 @@ async function readStatus(
   readStats: () => Promise<StatsView>,
 ): Promise<StatusData> {
   const all = { tenant: null };
-  const [running, stalled, failed, completed, schedules, queue, figures, nodes, inForce, undelivered] =
+  const [running, stalled, failed, completed, schedules, queue, figures, nodes, inForce, undelivered, asked] =
     await Promise.all([
       listRuns(db, { ...all, states: ['running', 'rolling_back'], limit: 20 }),
       listRuns(db, { ...all, states: ['waiting', 'retrying', 'paused', 'rollback_failed'], limit: 10 }),
@@ -71,6 +74,7 @@ async function readStatus(
       listNodes(db),
       configInForce(db),
       listUndelivered(db, since, 50),
+      listOpenWaits(db, { ...all, limit: 20 }),
     ]);
   return {
     at,
@@ -84,5 +88,6 @@ async function readStatus(
     nodes,
     inForce,
     undelivered,
+    asked: asked.items,
   };
 }

@@ -5,6 +5,7 @@ import type { ScheduleView } from '../../reads/list-schedules.ts';
 import type { QueueStatusView } from '../../reads/queue-status.ts';
 import type { RunView } from '../../reads/run-view.ts';
 import type { StatusData } from './status-data.ts';
+import { waitTable } from './wait-table.ts';
 import {
   badge,
   clip,
@@ -25,6 +26,7 @@ export function statusPage(data: StatusData): Html {
   return html`
 ${headline(data)}
 ${tiles(data)}
+${data.asked.length > 0 ? askedOfPeople(data) : ''}
 ${runningNow(data)}
 ${data.failed.length > 0 ? failedLately(data) : ''}
 ${data.stalled.length > 0 ? stalledRuns(data) : ''}
@@ -45,7 +47,7 @@ function headline(data: StatusData): Html {
   return html`<p class="headline bad"><strong>Look at this:</strong> ${troubles.join(' · ')}</p>`;
 }
 
-function troublesOf({ nodes, schedules, queue, stats, stalled, undelivered }: StatusData): string[] {
+function troublesOf({ nodes, schedules, queue, stats, stalled, undelivered, asked }: StatusData): string[] {
   const live = nodes.filter((node) => node.state === 'live').length;
   const silent = nodes.filter((node) => node.state === 'silent').length;
   const differ = nodes.filter((node) => node.state === 'live' && node.config_differs).length;
@@ -60,6 +62,7 @@ function troublesOf({ nodes, schedules, queue, stats, stalled, undelivered }: St
     stuck > 0 ? `${many(stuck, 'rollback')} failed` : '',
     ended > 0 ? `${many(ended, 'run')} failed within 24 h` : '',
     undelivered.length > 0 ? `${many(undelivered.length, 'notification')} not delivered` : '',
+    asked.length > 0 ? `${many(asked.length, 'question')} for people` : '',
     (queue.oldest_wait_ms ?? 0) > 300_000
       ? `the oldest run has waited for ${shortSpan(queue.oldest_wait_ms ?? 0)}`
       : '',
@@ -87,6 +90,11 @@ function tiles({ queue, stats }: StatusData): Html {
 <div><dt>oldest wait</dt><dd>${oldest}</dd></div>
 <div><dt>success, 24 h</dt><dd>${percent(stats.success_rate)}</dd></div>
 </dl>`;
+}
+
+function askedOfPeople({ asked, at }: StatusData): Html {
+  return html`<section id="asked"><h2>Asked of people</h2>
+${waitTable(asked, at)}</section>`;
 }
 
 function runningNow({ running, queue, at }: StatusData): Html {
