@@ -62,6 +62,7 @@ export const request = defineStep({
   effects: 'outside',
   dryRun: 'handled',
   idempotency: 'keyed',
+  irreversible: 'what a request other than GET, HEAD and OPTIONS set off, only its receiver can take back',
   isolation: 'inline',
   weight: 'light',
   rateLimitKey: ({ url }) => `http:${new URL(url).host}`,

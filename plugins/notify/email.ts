@@ -74,6 +74,7 @@ export const email = defineStep({
   effects: 'outside',
   dryRun: 'handled',
   idempotency: 'keyed',
+  irreversible: 'a mail that was sent stays sent',
   isolation: 'inline',
   weight: 'light',
   async run(ctx, given) {

@@ -50,6 +50,7 @@ export const webhook = defineStep({
   effects: 'outside',
   dryRun: 'handled',
   idempotency: 'keyed',
+  irreversible: 'what was told stays told',
   isolation: 'inline',
   weight: 'light',
   async run(ctx, given) {

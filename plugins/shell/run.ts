@@ -47,6 +47,7 @@ export const run = defineStep({
   dryRun: 'handled',
   limits: 'obeyed',
   idempotency: 'none',
+  irreversible: 'what a program did is known to it alone',
   isolation: 'inline',
   weight: 'heavy',
   workspace: 'writes',

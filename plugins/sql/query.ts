@@ -28,6 +28,7 @@ export const query = defineStep({
   effects: 'outside',
   dryRun: 'handled',
   idempotency: 'none',
+  irreversible: 'what a writing statement changed is committed',
   isolation: 'inline',
   weight: 'light',
   async run(ctx, { connection, text, params, mode, max_rows: maxRows }) {

@@ -109,3 +109,22 @@ describe('artifact.get', () => {
     expect(readFileSync(join(outside, 'victim'), 'utf8')).toBe('theirs');
   });
 });
+
+describe('artifact.get undone', () => {
+  it('removes the file that it wrote, or puts back what was there', async () => {
+    const kept = await write({ name: 'x', content: 'kept' });
+    for (const before of [undefined, 'before']) {
+      const workspaceDir = tempFolder('workspace');
+      if (before !== undefined) writeFileSync(join(workspaceDir, 'x'), before);
+      const input = { as: 'file', file: 'x' };
+      const { recorded } = await get(input, kept, { workspaceDir });
+      expect(readFileSync(join(workspaceDir, 'x'), 'utf8')).toBe('kept');
+      const compensation = { reason: 'failed', output: undefined };
+      await get(input, kept, { workspaceDir, checkpoint: recorded.checkpoint, compensation });
+      expect(readdirSync(workspaceDir).filter((name) => name !== '.cronwright')).toEqual(
+        before === undefined ? [] : ['x'],
+      );
+      if (before !== undefined) expect(readFileSync(join(workspaceDir, 'x'), 'utf8')).toBe(before);
+    }
+  });
+});

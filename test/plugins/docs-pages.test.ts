@@ -6,7 +6,15 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { address, cell, code, createAnchors, fence, firstSentence, prose } from '../../plugins/docs/markdown.ts';
 import { packageRoot } from '../../src/base/package-root.ts';
-import { createScratch, readTree, runStep, type Scratch, type TestContext, writeFiles } from './git-scratch.ts';
+import {
+  createScratch,
+  readTree,
+  runStep,
+  type Scratch,
+  type TestContext,
+  undoStep,
+  writeFiles,
+} from './git-scratch.ts';
 
 interface Row {
   path: string;
@@ -46,6 +54,35 @@ async function documented(
 }
 
 describe('docs.generate and docs.index', () => {
+  it('are undone: pages they made go with their folders, a page they replaced is put back, one that was changed stays', async () => {
+    const context = scratch.context({ isolation: 'inline' });
+    await writeFiles(context.workspace, { 'repo/src/a.ts': '', 'repo/src/b.ts': '', 'docs/README.md': 'by hand' });
+    const { modules } = await runStep<{ modules: Row[] }>('code.analyze', context, {});
+    const undos: (() => Promise<void>)[] = [];
+    const doing = async (id: string, input: object) => {
+      await runStep(id, context, input);
+      const checkpoint = context.checkpoints.get(id);
+      undos.unshift(() => {
+        context.checkpoints.set(id, checkpoint);
+        return undoStep(id, context, input);
+      });
+    };
+    for (const module of modules) await doing('docs.generate', { module });
+    await doing('docs.index', { modules });
+    const docs = join(context.workspace, 'docs');
+    await mkdir(join(docs, '.partial'));
+    await writeFile(join(docs, '.partial', 'half.md'), 'of a killed attempt');
+    for (const undo of [...undos, ...undos]) await undo();
+    expect(await readTree(docs)).toEqual({ 'README.md': 'by hand' });
+    expect(existsSync(join(docs, 'modules'))).toBe(false);
+
+    const [first] = modules;
+    const page = await runStep<Page>('docs.generate', context, { module: first });
+    await writeFile(join(docs, page.path), 'corrected by hand');
+    await undoStep('docs.generate', context, { module: first });
+    expect(await readFile(join(docs, page.path), 'utf8')).toBe('corrected by hand');
+  });
+
   it('make the very same bytes of this project twice, and every link leads to a page or a heading', async () => {
     const first = await documented('this project');
     const second = await documented('this project');
