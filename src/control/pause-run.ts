@@ -7,6 +7,7 @@ import { admitQuietly } from './announce-runs.ts';
 import type { ControlContext } from './control-context.ts';
 import { forbiddenTransition } from './forbidden-transition.ts';
 import { type LockedRun, lockRun } from './lock-run.ts';
+import { askParentToPause, reachChildren } from './reach-children.ts';
 
 export interface PausedRun {
   id: string;
@@ -53,9 +54,14 @@ export async function pauseRun(context: ControlContext, request: PauseRunRequest
     { idempotent: true },
   );
   const { tenant, id, actor, reason } = request;
+  await reachChildren(context, id, (child) => pauseRun(context, { ...request, id: child }));
   if (run.state === 'running') {
     wake.requests(run.node);
     return { id, state: 'running', requested: 'pause' };
+  }
+  if (run.state === 'waiting') {
+    wake.workers();
+    return { id, state: 'pending', requested: 'pause' };
   }
   if (run.state !== 'paused') {
     const why = reason === undefined ? {} : { reason };
@@ -73,6 +79,7 @@ async function pause(tx: Queryable, run: LockedRun, request: PauseRunRequest): P
     await tx.query(keep, [id, actor, reason]);
     return [];
   }
+  if (run.state === 'waiting' && (await askParentToPause(tx, request))) return [];
   // Within a rollback `paused` is where a rollback to a checkpoint ends, which nobody can ask for sooner.
   if (!canTransition(run.state, 'paused') || run.state === 'rolling_back') {
     throw forbiddenTransition(id, run.state, 'paused');

@@ -7,6 +7,7 @@ import { admitQuietly } from './announce-runs.ts';
 import type { ControlContext } from './control-context.ts';
 import { forbiddenTransition } from './forbidden-transition.ts';
 import { type LockedRun, lockRun } from './lock-run.ts';
+import { reachChildren } from './reach-children.ts';
 
 export interface ResumedRun {
   id: string;
@@ -43,6 +44,7 @@ export async function resumeRun(context: ControlContext, request: ResumeRequest)
     { idempotent: true },
   );
   const { id, tenant, actor } = request;
+  await reachChildren(context, id, (child) => resumeRun(context, { ...request, id: child }));
   if (run.state !== 'paused') {
     if (run.state === 'running') wake.requests(run.node);
     return { id, state: run.state, requested: null };

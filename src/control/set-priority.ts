@@ -4,6 +4,7 @@ import { CronwrightError } from '../domain/errors.ts';
 import { isTerminal, type RunState } from '../domain/run.ts';
 import type { ControlContext } from './control-context.ts';
 import { lockRun } from './lock-run.ts';
+import { reachChildren } from './reach-children.ts';
 
 export interface PrioritizedRun {
   id: string;
@@ -32,9 +33,10 @@ const change = statement(
 
 /** Throws `not_found`, and `conflict` where the run has ended. */
 export async function setPriority(
-  { db, events, wake }: ControlContext,
+  context: ControlContext,
   { tenant, id, actor, priority }: { tenant: string; id: string; actor: string; priority: number },
 ): Promise<PrioritizedRun> {
+  const { db, events, wake } = context;
   const { run, isNew } = await db.transaction(
     async (tx) => {
       const run = await lockRun(tx, tenant, id);
@@ -48,6 +50,7 @@ export async function setPriority(
     events.emit('run.prioritized', { runId: id, tenant, pipeline: run.pipeline, priority, actor });
     wake.workers();
   }
+  await reachChildren(context, id, (child) => setPriority(context, { tenant, id: child, actor, priority }));
   return { id, state: run.state, priority };
 }
 

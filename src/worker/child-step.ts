@@ -34,9 +34,10 @@ export async function runAsChild(
     const child = (await listOpenChildren(deps.db, run.claimed.runId)).find(
       (one) => one.step === id && one.from === -1 && one.generation === progress.attempts,
     );
-    if (child && child.state !== null) return takeOver(run, step, progress, child, deps);
+    // First: a child that was cancelled with this run is no failure of the step.
     const interrupted = await interruptionOf(run, progress, deps);
     if (interrupted) return interrupted;
+    if (child && child.state !== null) return takeOver(run, step, progress, child, deps);
     if (child) return untilChildrenEnd;
     if (isHolding(run)) return { kind: 'paused' };
     const made =

@@ -1,7 +1,10 @@
 // Steps and items that runs of their own carry out, on the embedded database and on PostgreSQL.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { cancelRun } from '../../src/control/cancel-run.ts';
+import { pauseRun } from '../../src/control/pause-run.ts';
+import { resumeRun } from '../../src/control/resume-run.ts';
 import { retryRun } from '../../src/control/retry-run.ts';
+import { setPriority } from '../../src/control/set-priority.ts';
 import { createRunStarter } from '../../src/control/start-run.ts';
 import { statement } from '../../src/db/database.ts';
 import type { Pipeline } from '../../src/domain/pipeline.ts';
@@ -274,6 +277,38 @@ describe.each(variants)('child runs on $name', (variant) => {
     expect((await world.reached(id)).state).toBe('cancelled');
     const [child] = await childrenOf(id);
     expect((await world.reached(child?.id ?? '')).state).toBe('cancelled');
+  });
+
+  it('a pause reaches the children and holds back new ones; a resume lets all go on', async () => {
+    const first = gate(script, 'each/0');
+    const second = gate(script, 'each/1');
+    const id = await world.start('spread');
+    await Promise.all([first.entered, second.entered]);
+    await world.reached(id, ['waiting']);
+    const { control } = world.engine;
+    const asked = await pauseRun(control, { tenant: 'default', id, actor: 'tester' });
+    expect(asked.requested).toBe('pause');
+    await world.reached(id, ['paused']);
+    first.open();
+    second.open();
+    // What is at work comes to its end: it has no further step to stop before.
+    for (const child of await childrenOf(id)) await world.reached(child.id);
+    expect((await world.reached(id, ['paused'])).state).toBe('paused');
+    expect(script.attempts.filter((one) => one.startsWith('each/')).sort()).toEqual(['each/0', 'each/1']);
+    await resumeRun(control, { tenant: 'default', id, actor: 'tester' });
+    expect((await world.reached(id)).state).toBe('completed');
+    expect((await childrenOf(id)).length).toBe(6);
+  });
+
+  it('a priority reaches the children', async () => {
+    const slow = gate(script, 'slow');
+    const id = await world.start('waits');
+    await slow.entered;
+    await setPriority(world.engine.control, { tenant: 'default', id, actor: 'tester', priority: 2 });
+    const [child] = await childrenOf(id);
+    expect((await world.reached(child?.id ?? '', ['running'])).priority).toBe(2);
+    slow.open();
+    await world.reached(id);
   });
 
   it('the timeout of a run ends its children', async () => {
