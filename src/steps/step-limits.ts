@@ -18,8 +18,8 @@ export const maxDetailsBytes = 65_536;
 /** Time a step has to end after its signal aborted, before the host goes on without it; longer than `killAfterMs`. */
 export const abandonAfterMs = 5_000;
 
-/** Time between TERM and KILL for a step's processes. */
-export const killAfterMs = 2_000;
+/** Time between TERM and KILL for a step's processes, so that they are gone within 2 s of a timeout. */
+export const killAfterMs = 1_500;
 
 /** Memory in bytes of a step's own processes; half of it is for Node's heap. A step that analyses code needs a few hundred MB. */
 export const processMemoryBytes = 1_073_741_824;

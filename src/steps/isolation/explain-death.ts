@@ -31,9 +31,12 @@ export function explainDeath(step: string, { exitCode, signal, stderr, heapMb, l
   });
 }
 
-/** What a runtime says of itself that was refused memory, in our words; any other error stays as it is. */
-export function explainThrown(step: string, error: StepError, heapMb: number): StepError {
-  return error.name === 'RangeError' && outOfMemory.test(error.message) ? memoryLimit(step, heapMb, undefined) : error;
+/** What a runtime says of itself that was refused memory or files, in our words; any other error stays as it is. */
+export function explainThrown(step: string, error: StepError, heapMb: number, { openFiles }: ProgramLimits): StepError {
+  if (error.name === 'RangeError' && outOfMemory.test(error.message)) return memoryLimit(step, heapMb, undefined);
+  if (openFiles === undefined || !/EMFILE|too many open files/i.test(error.message)) return error;
+  const text = `${error.message}; each process may have ${openFiles} open (limits.open_files of the step)`;
+  return new StepError('fatal', text, { name: 'OpenFilesLimit' });
 }
 
 function memoryLimit(step: string, heapMb: number, details: StepError['details']): StepError {

@@ -52,7 +52,7 @@ export async function runInProcess(
     const started = await startProcess({ env, heapMb, limits, ...(program && { program }) });
     const exited = once(started.child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
     const tree = createProcessTree(started.pid);
-    const explain = (error: StepError) => explainThrown(step.id, error, heapMb);
+    const explain = (error: StepError) => explainThrown(step.id, error, heapMb, limits);
     const conversation = converse(started, ctx, exchange, explain, () => tree.signal('SIGKILL'));
     const stderr = keepTail(started.stderr);
     const room = createOutputRoom(outputBytes, () => conversation.fail(outputLimit(outputBytes)));

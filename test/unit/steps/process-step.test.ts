@@ -213,10 +213,10 @@ describe('a step in a process of its own', () => {
     expect(recorded.log.map(({ message }) => message)).toEqual(['bye cancelled']);
   });
 
-  it('that spins is killed 2 s after its signal aborted', async () => {
+  it('that spins is killed within 2 s of its signal, not before it had time to end', async () => {
     const { result, afterMs } = await abortOnceReady('spins');
     expect(result).toMatchObject({ kind: 'cancelled', abandoned: false });
-    expect(afterMs).toBeGreaterThan(1_900);
+    expect(afterMs).toBeGreaterThan(1_400);
     expect(afterMs).toBeLessThan(4_500);
   });
 
