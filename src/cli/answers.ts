@@ -1,8 +1,11 @@
 // What a daemon's API answers: the views of reads as JSON carries them, so that a change there is a type error here.
 import type { CancelledRun } from '../control/cancel-run.ts';
 import type { ForkedRun } from '../control/fork-run.ts';
+import type { PausedRun } from '../control/pause-run.ts';
+import type { ResumedRun } from '../control/resume-run.ts';
 import type { RetriedRun } from '../control/retry-run.ts';
 import type { RolledBackRun } from '../control/rollback-run.ts';
+import type { PrioritizedRun } from '../control/set-priority.ts';
 import type { StartedRun } from '../control/start-run.ts';
 import type { ConfigInForceView } from '../reads/config-in-force.ts';
 import type { RunsDiff } from '../reads/diff-runs.ts';
@@ -10,6 +13,7 @@ import type { Explanation } from '../reads/explain-view.ts';
 import type { RunDetail } from '../reads/get-run.ts';
 import type { NodeView } from '../reads/list-nodes.ts';
 import type { ScheduleView } from '../reads/list-schedules.ts';
+import type { PauseView } from '../reads/pause-view.ts';
 import type { QueueStatusView } from '../reads/queue-status.ts';
 import type { EventView } from '../reads/run-events.ts';
 import type { LogLineView, LogPage } from '../reads/run-logs.ts';
@@ -45,6 +49,28 @@ export type QueueAnswer = AsJson<QueueStatusView>;
 export type OccurrencesAnswer = AsJson<OccurrencePage>;
 export type ScheduleAnswer = AsJson<ScheduleView>;
 export type CancelAnswer = AsJson<CancelledRun>;
+export type PauseRunAnswer = AsJson<PausedRun>;
+export type ResumeRunAnswer = AsJson<ResumedRun>;
+export type PriorityAnswer = AsJson<PrioritizedRun>;
+export interface PausedScopeAnswer {
+  paused: AsJson<PauseView>;
+  held: number;
+  asked: number;
+}
+export interface ResumedScopeAnswer {
+  let_go: number;
+}
+export interface BulkAnswer {
+  action: string;
+  preview: boolean;
+  count: number | null;
+  runs: { id: string; pipeline: string; schedule: string | null; state: RunAnswer['state']; created_at: string }[];
+  done: number;
+  skipped: number;
+  failed: number;
+  details: { id: string; outcome: 'skipped' | 'failed'; reason: string }[];
+  next_cursor: string | null;
+}
 export type RetryAnswer = AsJson<RetriedRun>;
 export type RollbackAnswer = AsJson<RolledBackRun>;
 export type ForkAnswer = AsJson<ForkedRun>;

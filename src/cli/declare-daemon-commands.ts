@@ -15,6 +15,7 @@ export function declareDaemonCommands(program: Command, context: CliContext, fin
   declareQueueNodesAndConfig(program, context, finish);
   declareOccurrences(program, context, finish);
   declarePauseAndResume(program, context, finish);
+  declarePriority(program, context, finish);
   declareSignal(program, context, finish);
 }
 
@@ -69,13 +70,17 @@ function declareLogs(program: Command, context: CliContext, finish: Finish): voi
 function declareCancelAndRetry(program: Command, context: CliContext, finish: Finish): void {
   withDaemon(program.command('cancel'))
     .description('cancel a run; one that is running ends at its next heartbeat')
-    .argument('<run>', runArgument)
+    .argument('[run]', runArgument)
+    .option('--where <filter>', whereOption)
+    .option('--yes', yesOption)
     .option('--reason <text>', 'kept in its history')
     .option('--rollback', 'undo what it did first')
     .action(async (run, options) => finish(await (await import('./cancel.ts')).cancel(context, run, options)));
   withDaemon(program.command('retry'))
     .description('retry an ended run from the step that failed, as a new run')
-    .argument('<run>', runArgument)
+    .argument('[run]', runArgument)
+    .option('--where <filter>', whereOption)
+    .option('--yes', yesOption)
     .action(async (run, options) => finish(await (await import('./retry.ts')).retry(context, run, options)));
 }
 
@@ -95,10 +100,24 @@ function declareFork(program: Command, context: CliContext, finish: Finish): voi
 function declareRollback(program: Command, context: CliContext, finish: Finish): void {
   withDaemon(program.command('rollback'))
     .description('undo what a run did; of an ended run by a new run')
-    .argument('<run>', runArgument)
+    .argument('[run]', runArgument)
+    .option('--where <filter>', whereOption)
+    .option('--yes', yesOption)
     .option('--to <step>', 'of a live run: keep this completed step and all it needs, and pause there')
     .option('--reason <text>', 'kept in its history')
     .action(async (run, options) => finish(await (await import('./rollback.ts')).rollback(context, run, options)));
+}
+
+function declarePriority(program: Command, context: CliContext, finish: Finish): void {
+  withDaemon(program.command('priority'))
+    .description('change the priority of a run that has not ended: 1 (first) to 10')
+    .argument('<run>', `${runArgument}; with --where leave it out`)
+    .argument('[n]', '1 to 10')
+    .option('--where <filter>', whereOption)
+    .option('--yes', yesOption)
+    .action(async (run, n, options) =>
+      finish(await (await import('./priority.ts')).priority(context, run, n, options)),
+    );
 }
 
 function declareQueueNodesAndConfig(program: Command, context: CliContext, finish: Finish): void {
@@ -125,14 +144,22 @@ function declareOccurrences(program: Command, context: CliContext, finish: Finis
 
 function declarePauseAndResume(program: Command, context: CliContext, finish: Finish): void {
   withDaemon(program.command('pause'))
-    .description('pause a schedule; paused time is never owed')
-    .argument('<schedule>', 'pipeline.schedule')
+    .description('pause a run, a schedule, a pipeline or everything; paused time is never owed')
+    .argument('[what]', pausable)
+    .option('--pipeline <id>', 'a whole pipeline: nothing of it starts')
+    .option('--all', 'everything of the tenant')
+    .option('--where <filter>', whereOption)
+    .option('--yes', yesOption)
     .option('--reason <text>', 'why, for those who wonder')
-    .option('--until <when>', 'resume by itself: an instant, or in how long (2h)')
+    .option('--until <when>', 'resume by itself (not runs): an instant, or in how long (2h)')
     .action(async (id, options) => finish(await (await import('./pause.ts')).pause(context, id, options)));
   withDaemon(program.command('resume'))
-    .description('resume a paused schedule')
-    .argument('<schedule>', 'pipeline.schedule')
+    .description('resume what is paused')
+    .argument('[what]', pausable)
+    .option('--pipeline <id>', 'a whole pipeline')
+    .option('--all', 'everything of the tenant')
+    .option('--where <filter>', whereOption)
+    .option('--yes', yesOption)
     .action(async (id, options) => finish(await (await import('./resume.ts')).resume(context, id, options)));
 }
 
@@ -150,6 +177,10 @@ function declareSignal(program: Command, context: CliContext, finish: Finish): v
     .option('--as <actor>', 'who answers, by name (cli)')
     .action(async (run, options) => finish(await (await import('./signal.ts')).signal(context, run, options)));
 }
+
+const whereOption = 'all runs of: state=failed,pipeline=x (state, pipeline, schedule, origin, from, to, id)';
+const yesOption = 'without asking';
+const pausable = 'pipeline.schedule, or a run: its id, the end of it, or `last`';
 
 const runArgument = 'id of the run; its last 4 or more characters, or `last`, find it among the newest 500';
 

@@ -19,6 +19,7 @@ export const storedError = z
     message: z.string(),
     class: z.string(),
     retryAfterMs: z.number().optional(),
+    key: z.string().optional().describe('of a rate limit that others keep, too'),
     details: anyJson.optional(),
   })
   .meta({ id: 'StoredError', description: 'why a step or a run failed; never a stack, never a secret' });
