@@ -83,6 +83,10 @@ class Context:
         """This same call, made apart from the run; returns its id."""
         return self._node.call("outbox.put")["id"]
 
+    def suspend(self, kind, **question):
+        """Asks people, or sleeps (`timer`): raises until there is an answer, then the step runs again and it returns it."""
+        return self._node.call("suspend", kind=kind, **question)
+
     def sql(self, name, read_only=False):
         self._node.call("sql.open", name=name, readOnly=read_only)
         return _Sql(self._node, name, read_only)

@@ -82,7 +82,7 @@ export const pipelineDefaults = {
   ),
   'steps.limits.output': define('256MB', 'size', 'steps in a process; a loop that prints must not keep the node busy'),
   'steps.continue_on_error': define(false, 'true | false', 'an error nobody asked to ignore fails the run'),
-  'steps.on_error.ai_fix.max': define(3, 'repairs a step', 'what three repairs did not cure is for people'),
+  'steps.on_error.NAME.ai_fix.max': define(3, 'repairs a step', 'what three repairs did not cure is for people'),
   'steps.max_parallel': define(4, 'items at once', 'as many as a node has workers'),
   'steps.on_item_error': define(
     'continue',

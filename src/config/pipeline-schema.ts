@@ -123,7 +123,7 @@ const errorRule = z
           .int()
           .min(1)
           .max(100)
-          .default(defaults['steps.on_error.ai_fix.max'].value)
+          .default(defaults['steps.on_error.NAME.ai_fix.max'].value)
           .describe('Repairs of one step; then people are asked.'),
       })
       .optional(),
@@ -152,9 +152,18 @@ export const stepSchema = z
     distribute: z
       .boolean()
       .optional()
-      .describe('With `foreach`: runs of their own carry the items out, so that several nodes share them (at once: 100).'),
-    chunk: z.int().min(1).max(1_000).optional().describe('With `distribute`: items a run, one after another. Default 1.'),
-    queue: hyphenId.optional().describe('A run of its own in this queue carries the step out. Default: the run itself.'),
+      .describe(
+        'With `foreach`: runs of their own carry the items out, so that several nodes share them (at once: 100).',
+      ),
+    chunk: z
+      .int()
+      .min(1)
+      .max(1_000)
+      .optional()
+      .describe('With `distribute`: items a run, one after another. Default 1.'),
+    queue: hyphenId
+      .optional()
+      .describe('A run of its own in this queue carries the step out. Default: the run itself.'),
     retry: retrySchema.optional(),
     on_exhausted: onExhausted
       .optional()

@@ -85,7 +85,7 @@ const asks =
 describe.each(databaseVariants)('waits on $name', (variant) => {
   let test: TestDatabase;
   let db: Database;
-  let world: EngineWorld | undefined;
+  let world: Promise<EngineWorld> | undefined;
   let script: Script;
   let dataDir: string;
 
@@ -102,15 +102,14 @@ describe.each(databaseVariants)('waits on $name', (variant) => {
     script = createScript();
   });
   afterEach(async () => {
-    await world?.stop();
-    world = undefined;
+    await down();
   });
 
   async function start(id: string, request = {}): Promise<string> {
     return (await up()).start(id, request);
   }
-  async function up(): Promise<EngineWorld> {
-    world ??= await startEngineWorld({
+  function up(): Promise<EngineWorld> {
+    world ??= startEngineWorld({
       db,
       script,
       pipelines,
@@ -121,8 +120,9 @@ describe.each(databaseVariants)('waits on $name', (variant) => {
     return world;
   }
   async function down(): Promise<void> {
-    await world?.stop();
+    const running = await world;
     world = undefined;
+    await running?.stop();
   }
   /** As a killed node leaves a run: one step had begun, and nobody is there. */
   async function abandoned(id: string, begun: string): Promise<string> {
