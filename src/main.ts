@@ -10,6 +10,7 @@ const context: CliContext = {
   stdout: sinkOf(process.stdout),
   stderr: sinkOf(process.stderr),
   clock: systemClock,
+  ...(process.stdin.isTTY && process.stdout.isTTY ? { confirm } : {}),
   onSignal(name, listener) {
     process.on(name, listener);
     return () => process.off(name, listener);
@@ -52,6 +53,16 @@ function wantsColors(stream: NodeJS.WriteStream): boolean {
   if (NO_COLOR) return false;
   if (FORCE_COLOR && FORCE_COLOR !== '0') return true;
   return stream.isTTY === true && TERM !== 'dumb';
+}
+
+async function confirm(question: string): Promise<boolean> {
+  const { createInterface } = await import('node:readline/promises');
+  const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  // Ctrl-D and Ctrl-C are no answer.
+  const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('')));
+  const answer = await Promise.race([terminal.question(`${question} [y/N] `), closed]);
+  terminal.close();
+  return /^y(es)?$/i.test(answer.trim());
 }
 
 function flushed(stream: NodeJS.WriteStream): Promise<void> {

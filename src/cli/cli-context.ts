@@ -23,6 +23,8 @@ export interface CliContext {
   readonly stdout: TextSink;
   readonly stderr: TextSink;
   readonly clock: Clock;
+  /** Asks whoever sits at the terminal; absent where nobody does. Only a clear yes is one. */
+  readonly confirm?: (question: string) => Promise<boolean>;
   /** Calls `listener` at every such signal; returns a function that ends that. */
   onSignal(name: SignalName, listener: () => void): () => void;
   /** Calls `listener` with what nobody caught, and keeps the process alive; returns a function that ends that. */

@@ -29,12 +29,16 @@ function declareTrigger(program: Command, context: CliContext, finish: Finish): 
     .option('--dry-run', 'change nothing outside; steps say what they would do (pipelines only)')
     .option('--force', "also while a run of the same schedule is live, against the schedule's overlap policy")
     .option('-f, --follow', 'show the log until the run has ended; exit 1 if it failed')
+    .option('--wait', 'until the run (with --batch: all of them) has ended; exit 1 if one did not complete')
+    .option('--batch <file>', 'a run for each line, which is JSON such as {"inputs": {…}}; all or none (pipelines only)')
     .action(async (id, options) => finish(await (await import('./trigger.ts')).trigger(context, id, options)));
 }
 
 function declareRuns(program: Command, context: CliContext, finish: Finish): void {
   withDaemon(program.command('runs'))
-    .description('list runs, newest first')
+    .description('list runs, newest first; with --wait: wait until runs have ended')
+    .argument('[run...]', 'with --wait: these runs; else all live ones of --pipeline, --schedule and --origin')
+    .option('--wait', 'until they have ended; exit 1 if one did not complete')
     .option('--state <list>', 'only these states, with commas: running,failed')
     .option('--pipeline <id>', 'only of this pipeline')
     .option('--schedule <id>', 'only of this schedule')
@@ -43,7 +47,7 @@ function declareRuns(program: Command, context: CliContext, finish: Finish): voi
     .option('--to <when>', 'only made before: an instant, or how long ago')
     .option('-n, --limit <n>', 'how many, up to 500 (20)', wholeNumber('--limit', 1, 500))
     .option('--cursor <text>', 'go on where a list ended (next_cursor)')
-    .action(async (options) => finish(await (await import('./runs.ts')).runs(context, options)));
+    .action(async (ids, options) => finish(await (await import('./runs.ts')).runs(context, ids, options)));
 }
 
 function declareShow(program: Command, context: CliContext, finish: Finish): void {

@@ -4,8 +4,9 @@ import type { QueueAnswer } from './answers.ts';
 import type { CliContext } from './cli-context.ts';
 import { connect, type DaemonOptions } from './connect.ts';
 import { type ExitCode, exitCodes } from './exit-code.ts';
+import { plainText } from './plain-text.ts';
 import { printJson, printLine } from './print.ts';
-import { showDuration } from './show-time.ts';
+import { showDuration, showUtc } from './show-time.ts';
 import { type Column, renderTable } from './table.ts';
 
 export async function queue(context: CliContext, options: DaemonOptions): Promise<ExitCode> {
@@ -21,6 +22,12 @@ export async function queue(context: CliContext, options: DaemonOptions): Promis
   printLine(context, `${dim('blocked     ')} ${answer.blocked}`);
   printLine(context, `${dim('oldest wait ')} ${wait(answer.oldest_wait_ms)}`);
   printLine(context, `${dim('average wait')} ${wait(answer.average_wait_ms)} (of the newest runs that ended)`);
+  for (const { tenant, pipeline, by, reason, until } of answer.pauses) {
+    const what = pipeline === null ? `tenant ${tenant}` : `pipeline ${pipeline}`;
+    const why = reason === null ? '' : `: ${plainText(reason)}`;
+    const end = until === null ? '' : `, until ${showUtc(Date.parse(until))}`;
+    printLine(context, `${dim('paused      ')} ${what}, by ${plainText(by)}${end}${why}`);
+  }
   const rows = [...rowsOf('queue', answer.by_queue), ...rowsOf('tenant', answer.by_tenant)];
   if (rows.length > 0) {
     printLine(context);

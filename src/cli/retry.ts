@@ -1,15 +1,19 @@
 // `cronwright retry`: makes a new run that goes on where an ended one failed.
 import type { RetryAnswer } from './answers.ts';
+import { type BulkOptions, bulk } from './bulk.ts';
 import type { CliContext } from './cli-context.ts';
-import { connect, type DaemonOptions } from './connect.ts';
+import { connect } from './connect.ts';
 import { segment } from './daemon-client.ts';
 import { type ExitCode, exitCodes } from './exit-code.ts';
 import { findRunId } from './find-run.ts';
 import { printJson, printLine } from './print.ts';
+import { requireTarget } from './require-target.ts';
 
-export async function retry(context: CliContext, text: string, options: DaemonOptions): Promise<ExitCode> {
+export async function retry(context: CliContext, text: string | undefined, options: BulkOptions): Promise<ExitCode> {
+  const target = requireTarget(text, options.where);
+  if ('where' in target) return bulk(context, target.where, { action: 'retry' }, options);
   const daemon = connect(context, options);
-  const id = await findRunId(daemon, text);
+  const id = await findRunId(daemon, target.run);
   const answer = await daemon.post<RetryAnswer>(`/runs/${segment(id)}/retry`);
   if (options.json) printJson(context, answer);
   else {

@@ -1,23 +1,27 @@
 // `cronwright rollback`: asks that what a run did is undone.
 import type { RollbackAnswer } from './answers.ts';
+import { type BulkOptions, bulk } from './bulk.ts';
 import type { CliContext } from './cli-context.ts';
-import { connect, type DaemonOptions } from './connect.ts';
+import { connect } from './connect.ts';
 import { segment } from './daemon-client.ts';
 import { type ExitCode, exitCodes } from './exit-code.ts';
 import { findRunId } from './find-run.ts';
 import { printJson, printLine } from './print.ts';
+import { requireTarget } from './require-target.ts';
 
 export async function rollback(
   context: CliContext,
-  text: string,
-  options: DaemonOptions & { to?: string; reason?: string },
+  text: string | undefined,
+  options: BulkOptions & { to?: string; reason?: string },
 ): Promise<ExitCode> {
-  const daemon = connect(context, options);
-  const id = await findRunId(daemon, text);
+  const target = requireTarget(text, options.where);
   const body = {
     ...(options.to === undefined ? {} : { to: options.to }),
     ...(options.reason === undefined ? {} : { reason: options.reason }),
   };
+  if ('where' in target) return bulk(context, target.where, { action: 'rollback', with: body }, options);
+  const daemon = connect(context, options);
+  const id = await findRunId(daemon, target.run);
   const answer = await daemon.post<RollbackAnswer>(`/runs/${segment(id)}/rollback`, body);
   if (options.json) printJson(context, answer);
   else printLine(context, told(answer, id, options.to));

@@ -35,6 +35,8 @@ export interface BulkRequest {
   reason?: string | undefined;
   /** For `priority`. */
   priority?: number | undefined;
+  /** For `cancel`: undo what was done first. */
+  rollback?: boolean | undefined;
   /** For `rollback`: the step that is kept. */
   to?: string | undefined;
 }
@@ -188,7 +190,7 @@ async function doIt(starter: RunStarter, request: BulkRequest, caller: Caller, i
       await resumeRun(context, { tenant, id, actor, reason });
       return;
     case 'cancel':
-      await cancelRun(context, { tenant, id, actor, reason });
+      await cancelRun(context, { tenant, id, actor, reason, rollback: request.rollback });
       return;
     case 'retry':
       await retryRun(starter, id, caller);

@@ -230,6 +230,72 @@ describe.each(databaseVariants)('pausing and resuming on $name', (variant) => {
     expect((await post('01900000-0000-7000-8000-000000000000', 'resume')).status).toBe(404);
   });
 
+  describe('a pipeline and a tenant', () => {
+    const until = new Date(Date.now() + 3_600_000).toISOString();
+
+    it('say that they are paused, since when, by whom and why, wherever people look', async () => {
+      const paused = await daemon.post('/pipelines/docs/pause', { reason: 'a bad release', until }, headers);
+      expect(paused.body).toEqual({
+        paused: {
+          tenant: 'default',
+          pipeline: 'docs',
+          at: expect.any(String),
+          by: 'maria',
+          reason: 'a bad release',
+          until,
+        },
+        held: 0,
+        asked: 0,
+      });
+      const shown = await daemon.get<{ paused: unknown }>('/pipelines/docs');
+      expect(shown.body.paused).toEqual(paused.body.paused);
+      expect((await daemon.get('/pipelines/narrow')).body.paused).toBe(null);
+      expect((await daemon.get('/queue')).body.pauses).toEqual([paused.body.paused]);
+      await daemon.post('/tenant/pause', {}, headers);
+      expect((await daemon.get('/pipelines/narrow')).body.paused).toMatchObject({ pipeline: null, by: 'maria' });
+    });
+
+    it('paused again, say anew why and until when, and stay the same pause', async () => {
+      const first = await daemon.post<{ paused: { at: string } }>('/pipelines/docs/pause', { reason: 'one' }, headers);
+      const again = await daemon.post('/pipelines/docs/pause', { reason: 'two', until }, headers);
+      expect(again.body.paused).toMatchObject({ at: first.body.paused.at, reason: 'two', until });
+      const [row] = await sql<{ n: number }>(db, 'select count(*) as n from cronwright.pauses');
+      expect(Number(row?.n)).toBe(1);
+    });
+
+    it('hold what is enqueued meanwhile, count it, and let it go', async () => {
+      await daemon.post('/tenant/pause', {}, headers);
+      const [one, two] = [await startRun('docs'), await startRun('narrow')];
+      expect([(await rowOf(one))?.state, (await rowOf(two))?.state]).toEqual(['paused', 'paused']);
+      expect((await daemon.post('/tenant/resume', {}, headers)).body).toEqual({ let_go: 2 });
+      expect((await rowOf(one))?.state).toBe('pending');
+      expect(await historyOf(one)).toMatchObject([
+        { event: 'run.resumed', actor: 'maria', reason: 'its tenant was resumed' },
+      ]);
+    });
+
+    it("leave other tenants' runs alone", async () => {
+      await daemon.post('/tenant/pause', {}, { ...headers, 'cronwright-tenant': 'other' });
+      expect((await rowOf(await startRun('docs')))?.state).toBe('pending');
+    });
+
+    it('refuse what cannot be meant', async () => {
+      expect((await daemon.post('/pipelines/nobody/pause')).status).toBe(404);
+      expect((await daemon.post('/pipelines/docs/resume')).status).toBe(409);
+      expect((await daemon.post('/tenant/resume')).status).toBe(409);
+      const late = await daemon.post('/tenant/pause', { until: '2020-01-01T00:00:00Z' });
+      expect(late).toMatchObject({ status: 400, body: { problems: [{ path: 'until', message: 'has passed' }] } });
+    });
+
+    it('do not let a run of theirs be resumed alone', async () => {
+      const { id } = await enqueueRun(db, docs);
+      await daemon.post('/pipelines/docs/pause', {}, headers);
+      const answer = await post<{ detail: string }>(id, 'resume');
+      expect(answer.status).toBe(409);
+      expect(answer.body.detail).toContain('pipeline "docs" was paused by maria: resume that');
+    });
+  });
+
   describe('priority', () => {
     it.each(runStates.map((state) => ({ state })))('of a run that is $state', async ({ state }) => {
       const id = await runIn(state);

@@ -32,6 +32,7 @@ const bulk = defineRoute({
     cursor: z.string().max(100).optional().describe('next_cursor of the call before, with the same action and filter'),
     reason: z.string().max(1_000).optional(),
     priority: z.int().min(1).max(10).optional().describe('for priority'),
+    rollback: z.boolean().optional().describe('for cancel: undo what was done first'),
     to: z.string().max(300).optional().describe('for rollback: the step that is kept'),
   }),
   answer: {

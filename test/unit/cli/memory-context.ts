@@ -10,7 +10,14 @@ export interface MemoryContext extends CliContext {
 }
 
 export function memoryContext(
-  options: { env?: Record<string, string>; cwd?: string; now?: string; colors?: boolean } = {},
+  options: {
+    env?: Record<string, string>;
+    cwd?: string;
+    now?: string;
+    colors?: boolean;
+    /** What is answered to each question; absent: nobody is there. */
+    confirm?: (question: string) => boolean;
+  } = {},
 ): MemoryContext {
   const nowMs = Date.parse(options.now ?? '2026-03-01T12:00:00Z');
   const listeners = new Map<SignalName, Set<() => void>>();
@@ -22,6 +29,7 @@ export function memoryContext(
     stdout: stdout.sink,
     stderr: stderr.sink,
     clock: { now: () => nowMs, monotonic: () => performance.now() },
+    ...(options.confirm ? { confirm: async (question: string) => options.confirm?.(question) ?? false } : {}),
     onSignal(name, listener) {
       const set = listeners.get(name) ?? new Set();
       listeners.set(name, set.add(listener));
