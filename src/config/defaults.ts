@@ -30,7 +30,7 @@ export const settingDefaults = {
     'above this a caller is told 429 instead of a queue that never empties',
   ),
   'limits.logs_per_run': define(10_485_760, 'bytes', 'a step that prints in a loop must not fill the database'),
-  'tenants.weight': define(1, 'share', 'tenants are equal unless somebody says otherwise'),
+  'tenants.NAME.weight': define(1, 'share', 'tenants are equal unless somebody says otherwise'),
   'retention.history': define('90d', 'duration', 'a quarter can be looked at whole'),
   'retention.keep_last': define(100, 'runs a pipeline', 'rare pipelines keep a past however old it is'),
   'retention.logs': define('30d', 'duration', 'logs are the largest part of the history'),

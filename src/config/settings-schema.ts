@@ -65,7 +65,7 @@ const tenantLimits = z
       .int()
       .min(1)
       .max(100)
-      .prefault(defaults['tenants.weight'].value)
+      .prefault(defaults['tenants.NAME.weight'].value)
       .describe('Its share of a queue beside other tenants that wait there, too.'),
     live_runs: z.int().min(1).optional().describe('Instead of limits.live_runs_per_tenant.'),
   })

@@ -12,11 +12,15 @@ export interface PrioritizedRun {
   priority: number;
 }
 
+// In the line it comes to it takes a place at the time of that line: its key was given out for another (src/queue/age-runs.ts).
 // A run's history is its worker's to number while it runs; the log tells of those.
 const change = statement(
   'set_priority',
   `with changed as (
-    update cronwright.queue set priority = $2::int2 where run_id = $1 and priority <> $2::int2
+    update cronwright.queue set priority = $2::int2,
+      fair = least(fair, coalesce((select f.tag from cronwright.fair_tags f
+        where f.tenant = '' and f.queue = substring(queue.queue, '^[^{#@]+') and f.priority = $2::int2), 0))
+    where run_id = $1 and priority <> $2::int2
     returning run_id, tenant, state
   ), kept as (
     update cronwright.runs set priority = $2::int2 where id in (select run_id from changed)

@@ -173,8 +173,8 @@ const facts = statement(
         'approvers', to_jsonb(w.approvers), 'timeout_ms', ${ms('w.timeout_at')}))
       from cronwright.waits w where w.run_id = me.run_id and w.state = 'open') as waits,
     (select jsonb_agg(jsonb_build_object('step', s.step, 'retry_ms', ${ms('s.retry_at')}, 'error', s.error))
-      from (select step, retry_at, error from cronwright.step_runs
-        where run_id = me.run_id and state = 'waiting' order by step, item limit 20) s) as step_waits,
+      from (select sr.step, sr.retry_at, sr.error from cronwright.step_runs sr
+        where sr.run_id = me.run_id and sr.state = 'waiting' order by sr.step, sr.item limit 20) s) as step_waits,
     (select jsonb_agg(jsonb_build_object('state', c.state, 'n', c.n)) from (
       select ${liveState('k')} as state, count(*) as n
       from cronwright.runs ch join cronwright.queue k on k.run_id = ch.id

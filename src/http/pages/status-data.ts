@@ -4,6 +4,7 @@ import type { Database } from '../../db/database.ts';
 import { type ConfigInForceView, configInForce } from '../../reads/config-in-force.ts';
 import { listNodes, type NodeView } from '../../reads/list-nodes.ts';
 import { listUndelivered, type OutboxView } from '../../reads/list-outbox.ts';
+import { listQuietPeers, type QuietPeer } from '../../reads/list-quiet-peers.ts';
 import { listRuns } from '../../reads/list-runs.ts';
 import { type ScheduleView, schedulesByUrgency } from '../../reads/list-schedules.ts';
 import { listOpenWaits, type WaitView } from '../../reads/list-waits.ts';
@@ -24,6 +25,8 @@ export interface StatusData {
   inForce: ConfigInForceView | null;
   /** What people are asked, oldest first. */
   asked: readonly WaitView[];
+  /** Peers that nobody calls for a while. */
+  quiet: readonly QuietPeer[];
   /** Notifications that failed at least once and have not arrived. */
   undelivered: readonly OutboxView[];
 }
@@ -62,7 +65,7 @@ async function readStatus(
   readStats: () => Promise<StatsView>,
 ): Promise<StatusData> {
   const all = { tenant: null };
-  const [running, stalled, failed, completed, schedules, queue, figures, nodes, inForce, undelivered, asked] =
+  const [running, stalled, failed, completed, schedules, queue, figures, nodes, inForce, undelivered, quiet, asked] =
     await Promise.all([
       listRuns(db, { ...all, states: ['running', 'rolling_back'], limit: 20 }),
       listRuns(db, { ...all, states: ['waiting', 'retrying', 'paused', 'rollback_failed'], limit: 10 }),
@@ -74,6 +77,7 @@ async function readStatus(
       listNodes(db),
       configInForce(db),
       listUndelivered(db, since, 50),
+      listQuietPeers(db),
       listOpenWaits(db, { ...all, limit: 20 }),
     ]);
   return {
@@ -88,6 +92,7 @@ async function readStatus(
     nodes,
     inForce,
     undelivered,
+    quiet,
     asked: asked.items,
   };
 }

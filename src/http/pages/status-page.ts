@@ -30,6 +30,7 @@ ${data.asked.length > 0 ? askedOfPeople(data) : ''}
 ${runningNow(data)}
 ${data.failed.length > 0 ? failedLately(data) : ''}
 ${data.stalled.length > 0 ? stalledRuns(data) : ''}
+${data.quiet.length > 0 ? quietPeers(data) : ''}
 ${data.undelivered.length > 0 ? undeliveredCalls(data) : ''}
 ${nextFires(data)}
 ${unusualSchedules(data)}
@@ -149,6 +150,18 @@ ${stalled.map(
 <td>${badge(run.state)}</td>
 <td data-label="for what">${run.wait_kind?.replaceAll('_', ' ') ?? ''} <span class="dim">${clip(run.message ?? '', 120)}</span></td>
 <td data-label="goes on" class="n">${run.wakes_at === null ? html`<span class="dim">when told</span>` : relative(run.wakes_at, at)}</td></tr>`,
+)}
+</tbody></table></section>`;
+}
+
+function quietPeers({ quiet, at }: StatusData): Html {
+  return html`<section><h2>Not called for a while</h2>
+<table class="rows"><thead><tr><th>what</th><th>why</th><th class="n">called again</th></tr></thead><tbody>
+${quiet.map(
+  (peer) => html`<tr>
+<td>${peer.key}${tenantNote(peer.tenant)}</td>
+<td data-label="why"><a href="/runs/${peer.run_id}">${clip(peer.reason, 160)}</a></td>
+<td data-label="called again" class="n">${relative(peer.until, at)}</td></tr>`,
 )}
 </tbody></table></section>`;
 }
