@@ -24,7 +24,7 @@ interface Fault {
   uses: string;
   title: string;
   with?: Record<string, unknown>;
-  limits?: string;
+  limits?: string | undefined;
   /** Undefined: it completes. */
   error?: { name: string; says: RegExp };
   /** From the start of the step to its end; default its timeout and 2 s. */

@@ -16,6 +16,7 @@ const rule = (key: string, more: Partial<StepCacheRule> = {}) => ({
   scope: 'pipeline' as const,
   ...more,
 });
+const once = { initialMs: 0, multiplier: 1, maxMs: 0, jitter: 0, maxRetries: 0, on: [] };
 const inputs = { key: { type: 'string', required: false }, value: { type: 'integer', required: false } } as const;
 const cached = (cache: StepCacheRule, more: Partial<Parameters<typeof testStep>[2]> = {}) =>
   testStep('a', [], { uses: 'test.do', with: { n: '${{ inputs.value }}' }, cache, ...more });
@@ -31,6 +32,13 @@ const pipelines = [
   testPipeline('other', { inputs, steps: [cached(rule('${{ inputs.key }}'))] }),
   testPipeline('shared1', { inputs, steps: [cached(rule('${{ inputs.key }}', { scope: 'tenant' }))] }),
   testPipeline('shared2', { inputs, steps: [cached(rule('${{ inputs.key }}', { scope: 'tenant' }))] }),
+  testPipeline('undone', {
+    inputs,
+    steps: [
+      cached(rule('${{ inputs.key }}'), { uses: 'test.undo', compensate: { timeoutMs: 5_000, retry: once } }),
+      testStep('b', ['a'], { uses: 'test.do' }),
+    ],
+  }),
   testPipeline('brief', { inputs, steps: [cached(rule('${{ inputs.key }}', { ttlMs: 1 }))] }),
   testPipeline('many', {
     inputs: { list: { type: 'array', required: true } },
@@ -130,6 +138,20 @@ describe.each(
     const first = await ran('one', { inputs: { key: 'k6', value: 1 } });
     await test.db.transaction((tx) => removeCacheEntries(tx, [first.id]));
     expect((await ran('one', { inputs: { key: 'k6', value: 2 } })).attempts).toEqual(['a', 'b']);
+  });
+
+  it('forgets what a run came to whose steps are undone after its failure', async () => {
+    script.failures.set('b', [fatal()]);
+    const first = await ran('undone', { inputs: { key: 'k8', value: 1 } });
+    expect(first.steps[0]).toMatchObject({ state: 'compensated' });
+    expect(await entries()).not.toContainEqual({ run_id: first.id });
+    const second = await ran('undone', { inputs: { key: 'k8', value: 2 } });
+    expect(second.attempts).toEqual(['a', 'b']);
+    // What was taken from the cache has done nothing here: there is nothing to undo.
+    script.failures.set('b', [fatal()]);
+    const third = await ran('undone', { inputs: { key: 'k8', value: 3 } });
+    expect(third.attempts).toEqual(['b']);
+    expect(third.steps[0]).toMatchObject({ state: 'completed', attempts: 0 });
   });
 
   it('gives nothing where another worker holds the run by now', async () => {
