@@ -86,6 +86,23 @@ describe('the pages', () => {
     await expect.poll(text, { timeout: 5_000 }).toMatch(/1 schedule broken.*input missing/s);
   });
 
+  it('show what is paused, by whom and why, and how to resume it', async () => {
+    const who = { 'cronwright-actor': 'maria' };
+    const { id } = await enqueueRun(test.db, docs);
+    await daemon.post(`/runs/${id}/pause`, { reason: `a look ${evil}` }, who);
+    const text = (await page(`/runs/${id}`)).text;
+    expect(text).toMatch(/by maria: a look &lt;script&gt;/);
+    expect(text).toContain(`cronwright resume ${id}`);
+    await daemon.post('/pipelines/docs/pause', { reason: `a bad release ${evil}` }, who);
+    await daemon.post('/tenant/pause', {}, { ...who, 'cronwright-tenant': 'other' });
+    await expect
+      .poll(async () => (await page('/')).text, { timeout: 5_000 })
+      .toMatch(/Paused.*docs.*maria: a bad release &lt;script&gt;.*cronwright resume --pipeline docs/s);
+    expect((await page('/')).text).toMatch(/everything of other.*cronwright resume --all --tenant other/s);
+    await daemon.post('/pipelines/docs/resume', {}, who);
+    await daemon.post(`/runs/${id}/cancel`);
+  });
+
   it('tell what was to be sent and has not arrived', async () => {
     await sql(
       test.db,

@@ -66,7 +66,8 @@ function doing(run: RunDetail, now: Date): Html {
   return html`<span>${what}</span>${run.eta === null ? '' : html` <span class="dim">done ${relative(run.eta, now)}</span>`}${run.wakes_at === null ? '' : html` <span class="dim">goes on ${relative(run.wakes_at, now)}</span>`}${run.requested === null ? '' : html` <span class="badge">${run.requested} asked</span>`}`;
 }
 
-function facts({ run, now }: RunPageData): Html {
+function facts(data: RunPageData): Html {
+  const { run, now } = data;
   const when = (at: Date | null) =>
     at === null ? '' : html`${utc(at)} UTC <span class="dim">(${relative(at, now)})</span>`;
   const origin = [
@@ -103,14 +104,23 @@ function facts({ run, now }: RunPageData): Html {
         ? ''
         : html`${run.children.slice(0, 5).map((id) => html`<a href="/runs/${id}">${shortId(id)}</a> `)}`,
     ],
+    ['paused', pausedBy(data)],
     ['what to do', command(run)],
   ];
   return html`<dl class="facts">${list.map(([name, value]) => (value === '' ? '' : html`<div><dt>${name}</dt><dd>${value}</dd></div>`))}</dl>`;
 }
 
+/** Who holds it and why, from the newest event that says so. */
+function pausedBy({ run, events }: RunPageData): string {
+  if (run.state !== 'paused') return '';
+  const paused = events.findLast((event) => event.event === 'run.paused' || event.to === 'paused');
+  const by = paused?.actor ? `by ${paused.actor}` : '';
+  return [by, paused?.reason].filter((part) => part).join(': ') || 'its pipeline or tenant is paused';
+}
+
 function command(run: RunDetail): Html | string {
   if (run.state === 'completed') return '';
-  const verb = isTerminal(run.state) ? 'retry' : 'cancel';
+  const verb = run.state === 'paused' ? 'resume' : isTerminal(run.state) ? 'retry' : 'cancel';
   return html`<code>cronwright ${verb} ${run.id}</code>`;
 }
 

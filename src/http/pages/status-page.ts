@@ -27,6 +27,7 @@ export function statusPage(data: StatusData): Html {
 ${headline(data)}
 ${tiles(data)}
 ${data.asked.length > 0 ? askedOfPeople(data) : ''}
+${data.queue.pauses.length > 0 ? pausedScopes(data) : ''}
 ${runningNow(data)}
 ${data.failed.length > 0 ? failedLately(data) : ''}
 ${data.stalled.length > 0 ? stalledRuns(data) : ''}
@@ -163,6 +164,22 @@ ${quiet.map(
 <td data-label="why"><a href="/runs/${peer.run_id}">${clip(peer.reason, 160)}</a></td>
 <td data-label="called again" class="n">${relative(peer.until, at)}</td></tr>`,
 )}
+</tbody></table></section>`;
+}
+
+function pausedScopes({ queue, at }: StatusData): Html {
+  return html`<section><h2>Paused</h2>
+<table class="rows"><thead><tr><th>what</th><th>by whom, why</th><th class="n">since</th><th class="n">ends</th><th>to resume</th></tr></thead><tbody>
+${queue.pauses.map((pause) => {
+  const resume = pause.pipeline === null ? '--all' : `--pipeline ${pause.pipeline}`;
+  const tenant = pause.tenant === 'default' ? '' : ` --tenant ${pause.tenant}`;
+  return html`<tr>
+<td>${pause.pipeline === null ? html`everything of ${pause.tenant}` : html`<a href="/runs?pipeline=${encodeURIComponent(pause.pipeline)}">${pause.pipeline}</a>${tenantNote(pause.tenant)}`}</td>
+<td data-label="by whom, why">${pause.by}${pause.reason === null ? '' : `: ${clip(pause.reason, 160)}`}</td>
+<td data-label="since" class="n">${relative(pause.at, at)}</td>
+<td data-label="ends" class="n">${pause.until === null ? html`<span class="dim">when resumed</span>` : relative(pause.until, at)}</td>
+<td data-label="to resume"><code>cronwright resume ${resume}${tenant}</code></td></tr>`;
+})}
 </tbody></table></section>`;
 }
 
