@@ -12,6 +12,7 @@ import {
   findLapsedLeases,
   type LapsedLease,
   loadBeats,
+  maxClaims,
   rescueRuns,
 } from '../queue/rescue-runs.ts';
 import { tellFailures } from '../queue/tell-failures.ts';
@@ -35,8 +36,6 @@ export interface RescuerOptions {
   noticesOf: (run: Omit<FailedRun, 'url' | 'more_failed'>) => readonly FailureNotice[];
 }
 
-/** Claims in a row without progress after which a run is dead. */
-const maxClaims = 3;
 const batch = 500;
 
 const deadLetters = statement(

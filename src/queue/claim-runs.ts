@@ -75,7 +75,7 @@ const claim = statement(
     cross join lateral (
       select q.run_id, q.priority, q.fair
       from cronwright.queue q
-      where q.queue = s.name and q.weight = $2 and q.state = 'pending' and q.blocked_on is null
+      where q.queue = s.name and q.weight = $2 and q.state = 'pending' and q.blocked_on is null and q.claims < $7::int4
       order by q.priority, q.fair, q.run_id
       limit $3
       for update skip locked
@@ -143,6 +143,9 @@ interface ClaimRow {
   is_part: boolean | null;
 }
 
+/** More than a run ever has: those without progress are counted, and three are enough. */
+const anyClaims = 2 ** 31 - 1;
+
 /** Claims up to `limit` runs of one weight from the named routes, best first. An empty answer means "maybe empty". */
 export async function claimRuns(
   db: Queryable,
@@ -152,6 +155,8 @@ export async function claimRuns(
     limit: number;
     node: string;
     leaseMs: number;
+    /** Leaves runs with so many claims in a row, or more, to others. */
+    claimsBelow?: number | undefined;
     now?: Date | null;
   },
 ): Promise<ClaimedRun[]> {
@@ -162,6 +167,7 @@ export async function claimRuns(
     options.node,
     options.leaseMs,
     options.now ?? null,
+    options.claimsBelow ?? anyClaims,
   ]);
   // An update returns rows in any order.
   rows.sort((a, b) => a.priority - b.priority || a.fair - b.fair || (a.run_id < b.run_id ? -1 : 1));

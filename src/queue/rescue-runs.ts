@@ -1,6 +1,9 @@
 // Rescue: gives the runs of a dead node back to the queue, or ends those that kill every node that takes them.
 import { type Queryable, statement } from '../db/database.ts';
 
+/** Claims in a row without progress after which a run is dead. */
+export const maxClaims = 3;
+
 export interface LapsedLease {
   runId: string;
   tenant: string;

@@ -14,6 +14,19 @@ export async function returnClaims(db: Queryable, claims: readonly { runId: stri
   await db.query(giveBack, [claims.map((claim) => claim.runId), claims.map((claim) => claim.token)]);
 }
 
+const giveBackLost = statement(
+  'return_lost_claims',
+  `update cronwright.queue
+  set state = 'pending', node = null, lease_until = null, claims = greatest(claims - 1, 0)
+  where node = $1 and state = 'running' and run_id <> all($2::uuid[])`,
+  { idempotent: true },
+);
+
+/** Gives back what a node holds by the record and does not know of: claims whose answer was lost. */
+export async function returnLostClaims(db: Queryable, node: string, known: Iterable<string>): Promise<void> {
+  await db.query(giveBackLost, [node, [...known]]);
+}
+
 // Off the route it came on, onto that of its version: the node does not ask for that one again, so the run cannot come back
 // to it, and what it leaves to others is in the way of no claim.
 const setAside = statement(

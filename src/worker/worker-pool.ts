@@ -1,9 +1,11 @@
 // Claims ready runs for the places that are free and carries them out; heavy runs take workers, light ones places in flight.
 import { createLoopService, type Service } from '../base/service.ts';
 import { createWakeUp } from '../base/wake-up.ts';
+import { AmbiguousCommitError } from '../db/retries.ts';
 import { startRunSpan } from '../observe/trace.ts';
 import { type ClaimedRun, claimRuns } from '../queue/claim-runs.ts';
-import { returnClaims } from '../queue/return-claims.ts';
+import { maxClaims } from '../queue/rescue-runs.ts';
+import { returnClaims, returnLostClaims } from '../queue/return-claims.ts';
 import type { AbortReason } from '../steps/api.ts';
 import type { AdaptiveTimeouts } from './adaptive-timeouts.ts';
 import type { Definitions } from './definitions.ts';
@@ -59,6 +61,8 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   const work = createWakeUp();
   /** Weights whose queue is worth a look. */
   const due = new Set<Weight>();
+  /** Runs here that are on their last claim. */
+  let suspects = 0;
   let isPaused = false;
   let onIdle: (() => void) | undefined;
   const loop = createLoopService({
@@ -97,9 +101,12 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   }
 
   async function claimBatchOf(weight: Weight, limit: number): Promise<number> {
-    const { db, node, leaseMs, refuse } = options;
+    const { node, leaseMs, refuse } = options;
     const sentAt = options.clock.monotonic();
-    const claimed = await claimRuns(db, { routes: await options.routes(), weight, limit, node, leaseMs });
+    // While a run is here that may be what ends nodes, others under suspicion stay away: one death tells of one run.
+    const claimsBelow = suspects > 0 ? maxClaims - 1 : undefined;
+    const found = await claimKnown({ routes: await options.routes(), weight, limit, node, leaseMs, claimsBelow });
+    const claimed = await withOneSuspect(found);
     if (claimed.length === 0) return 0;
     options.onClaimed?.(claimed);
     active[weight] += claimed.length;
@@ -124,6 +131,26 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     return claimed.length;
   }
 
+  /** A claim whose answer is lost is given back: nothing has begun, and at the next one it would count as a node's death. */
+  async function claimKnown(wanted: Parameters<typeof claimRuns>[1]): Promise<ClaimedRun[]> {
+    try {
+      return await claimRuns(options.db, wanted);
+    } catch (error) {
+      if (!(error instanceof AmbiguousCommitError)) throw error;
+      options.events.emit('service.crashed', { service: 'worker-pool', error: error.message });
+      await returnLostClaims(options.db, options.node, runs.keys());
+      return [];
+    }
+  }
+
+  /** Of runs on their last claim the first stays; the others come when it has shown what it is. */
+  async function withOneSuspect(claimed: ClaimedRun[]): Promise<ClaimedRun[]> {
+    const [, ...others] = claimed.filter(isSuspect);
+    if (others.length === 0) return claimed;
+    await giveBack(others);
+    return claimed.filter((run) => !others.includes(run));
+  }
+
   /** Nothing of them has begun, and the claim counts for nothing. Where even that fails, their leases lapse. */
   async function giveBack(claimed: readonly ClaimedRun[]): Promise<void> {
     try {
@@ -135,6 +162,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
 
   function carryOut(run: LiveRun, weight: Weight): void {
     runs.set(run.claimed.runId, run);
+    if (isSuspect(run.claimed)) suspects += 1;
     run.span = startRunSpan(run.claimed, run.record);
     run.span.within(() => tellClaimed(run.claimed));
     executeRun(run, options).then(
@@ -150,6 +178,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
 
   function letGo(run: LiveRun, weight: Weight): void {
     if (runs.get(run.claimed.runId) === run) runs.delete(run.claimed.runId);
+    if (isSuspect(run.claimed)) suspects -= 1;
     active[weight] -= 1;
     if (active.heavy + active.light === 0) onIdle?.();
     if (!isWorthALook(weight)) return;
@@ -215,6 +244,11 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       await whenIdle();
     },
   };
+}
+
+/** Its nodes have died in a row before anything had come of it: once more, and it is dead. */
+function isSuspect({ claims }: ClaimedRun): boolean {
+  return claims >= maxClaims;
 }
 
 function describe(error: unknown): string {

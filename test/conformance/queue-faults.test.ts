@@ -12,7 +12,7 @@ import { writeSchedules } from '../../src/queue/register-schedules.ts';
 import { releaseRuns } from '../../src/queue/release-runs.ts';
 import { replaceRuns } from '../../src/queue/replace-runs.ts';
 import { expireForeignLeases, findLapsedLeases, rescueRuns } from '../../src/queue/rescue-runs.ts';
-import { returnClaims } from '../../src/queue/return-claims.ts';
+import { returnClaims, returnLostClaims } from '../../src/queue/return-claims.ts';
 import {
   createTestDatabase,
   databaseVariants,
@@ -82,6 +82,28 @@ describe.each([...databaseVariants, ...faultyVariants])('the queue in trouble on
       expect(await claim()).toEqual([]);
       await returnClaims(db, [{ runId: run?.runId ?? '', token: round }]);
     }
+  });
+
+  it('gives back claims whose answer was lost, and keeps those that the node knows of', async () => {
+    await enqueueRuns(db, [newRun(), newRun(), newRun()]);
+    const [known, lost] = [await claim({ limit: 1 }), await claim({ limit: 1 })];
+    const other = await claim({ limit: 1, node: uuidv7() });
+    await returnLostClaims(
+      db,
+      node,
+      known.map((run) => run.runId),
+    );
+    const again = await claim();
+    expect(again.map((run) => [run.runId, run.claims])).toEqual(lost.map((run) => [run.runId, 1]));
+    expect(other).toHaveLength(1);
+  });
+
+  it('leaves runs that may be what ends nodes to others', async () => {
+    const [innocent, suspect] = [newRun(), newRun({}, { priority: 1 })];
+    await enqueueRuns(db, [innocent, suspect]);
+    await sql(db, 'update cronwright.queue set claims = 2 where run_id = $1', [suspect.id]);
+    expect((await claim({ claimsBelow: 2 })).map((run) => run.runId)).toEqual([innocent.id]);
+    expect((await claim()).map((run) => [run.runId, run.claims])).toEqual([[suspect.id, 3]]);
   });
 
   it('lets a run wait whose cancel is being obeyed, and brings back one whose cancel is news', async () => {
