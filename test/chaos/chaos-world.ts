@@ -52,6 +52,8 @@ export interface ChaosWorld {
   readonly test: TestDatabase;
   readonly effectsDir: string;
   readonly places: Place[];
+  /** All that ever lived, for their logs. */
+  readonly daemons: readonly Daemon[];
   /** Process ids of daemons that were killed. */
   readonly killed: Set<number>;
   addPlace(name: string, options?: PlaceOptions): Promise<Place>;
@@ -99,14 +101,19 @@ export async function createChaosWorld(options: WorldOptions): Promise<ChaosWorl
   const settings = options.settings ?? timing;
   await writeFile(join(configDir, 'cronwright.yaml'), `log: { level: debug }\nplugins: ["${plugin}"]\n${settings}`);
   const places: Place[] = [];
+  const daemons: Daemon[] = [];
   const killed = new Set<number>();
   const databaseUrl = test.url ?? '';
 
   async function addPlace(name: string, { args = [], dataDir, env = {} }: PlaceOptions = {}): Promise<Place> {
     const proxy = await startWireProxy(databaseUrl);
     const home = dataDir ?? (await folder.dataDir(name, { empty: true }));
-    const start = () =>
-      startDaemon({ dataDir: home, configDir, args, env: { ...env, DATABASE_URL: proxy.url }, cwd: folder.path });
+    const start = async () => {
+      const proxied = { ...env, DATABASE_URL: proxy.url };
+      const daemon = await startDaemon({ dataDir: home, configDir, args, env: proxied, cwd: folder.path });
+      daemons.push(daemon);
+      return daemon;
+    };
     const place: Place = {
       name,
       proxy,
@@ -133,6 +140,7 @@ export async function createChaosWorld(options: WorldOptions): Promise<ChaosWorl
     test,
     effectsDir,
     places,
+    daemons,
     killed,
     addPlace,
     effects: () => readEffects(effectsDir),
@@ -168,7 +176,7 @@ async function post({ daemon }: Place, pipeline: string, key: string): Promise<s
       method: 'POST',
       headers: { 'content-type': 'application/json', 'idempotency-key': key },
       body: '{}',
-      signal: AbortSignal.timeout(10_000),
+      signal: AbortSignal.timeout(30_000),
     });
     return response.status === 202 ? ((await response.json()) as { id: string }).id : undefined;
   } catch {
@@ -228,12 +236,14 @@ export interface Findings {
   twice: string[];
   /** Beginnings of a step for which no kill, stop or lost lease of the one before accounts. */
   repeatedForNothing: string[];
-  /** Steps that began again after a kill. */
+  /** Steps that began again. */
   repeats: number;
+  /** Leases that living daemons lost, for want of a heartbeat in time. */
+  leasesLost: number;
   deadLetters: string[];
 }
 
-/** Looks at the tables and at what the steps wrote themselves. `excused` are processes that lost their runs. */
+/** Looks at the tables and at what the steps wrote themselves. `excused` are processes that were made to lose their runs. */
 export async function examine(
   world: ChaosWorld,
   acknowledged: Iterable<string>,
@@ -264,6 +274,11 @@ export async function examine(
     else if (run.state === 'completed' && !ended.has(id)) lost.push(`${id} has no effects`);
     else if (run.state !== 'completed' && run.state !== 'dead_letter') lost.push(`${id} is ${run.state}`);
   }
+  const leasesLost = new Set(
+    world.daemons.flatMap(({ pid, log }) =>
+      log.filter(({ msg }) => msg === 'run.lease_lost').map(({ run_id: id }) => `${pid} ${id}`),
+    ),
+  );
   const repeatedForNothing: string[] = [];
   let repeats = 0;
   for (const [step, times] of begun) {
@@ -282,8 +297,18 @@ export async function examine(
     twice: [...twice, ...occurrences.twice],
     repeatedForNothing,
     repeats,
+    leasesLost: leasesLost.size,
     deadLetters: runs.filter(({ state }) => state === 'dead_letter').map(({ id }) => id),
   };
+}
+
+/** What the daemons logged of the runs that something was found about, and of their own faults. */
+export function storyOf({ daemons }: ChaosWorld, findings: Findings): string {
+  const told = [...findings.lost, ...findings.twice, ...findings.repeatedForNothing, ...findings.deadLetters];
+  const ids = new Set(told.map((text) => text.slice(0, 36)));
+  const lines = daemons.flatMap(({ log }) => log);
+  const fits = lines.filter(({ msg, run_id: id }) => ids.has(String(id)) || msg === 'service.crashed');
+  return fits.map((line) => JSON.stringify(line)).join('\n');
 }
 
 const endsOfRuns = `select h.run_id, count(*) as n from cronwright.history h, jsonb_array_elements(h.transitions::jsonb) t

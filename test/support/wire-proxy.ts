@@ -204,7 +204,8 @@ function serve(client: Socket, { number, dial, rules, held, injected, ended }: S
   }
 
   async function pass({ frames, at }: Unit): Promise<void> {
-    if (frames.at(-1)?.type === 'X') return void upstream?.end(frames.at(-1)?.bytes);
+    const last = frames.at(-1);
+    if (last?.type === 'X') return void upstream?.end(last.bytes);
     const query = describe(frames);
     const { delayMs, beforeForward, afterAnswer, fault } = rules();
     if (delayMs) await sleep(Math.max(0, at + delayMs - performance.now()));
