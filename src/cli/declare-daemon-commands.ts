@@ -30,7 +30,10 @@ function declareTrigger(program: Command, context: CliContext, finish: Finish): 
     .option('--force', "also while a run of the same schedule is live, against the schedule's overlap policy")
     .option('-f, --follow', 'show the log until the run has ended; exit 1 if it failed')
     .option('--wait', 'until the run (with --batch: all of them) has ended; exit 1 if one did not complete')
-    .option('--batch <file>', 'a run for each line, which is JSON such as {"inputs": {…}}; all or none (pipelines only)')
+    .option(
+      '--batch <file>',
+      'a run for each line, which is JSON such as {"inputs": {…}}; all or none (pipelines only)',
+    )
     .action(async (id, options) => finish(await (await import('./trigger.ts')).trigger(context, id, options)));
 }
 

@@ -3,7 +3,8 @@ import type { List, RunAnswer } from './answers.ts';
 import type { CliContext } from './cli-context.ts';
 import { connect, type DaemonOptions } from './connect.ts';
 import { type ExitCode, exitCodes } from './exit-code.ts';
-import { instantOrDistance } from './option-values.ts';
+import { findRunId } from './find-run.ts';
+import { instantOrDistance, wrongOption } from './option-values.ts';
 import { printJson, printLine, printNote } from './print.ts';
 import { paintState } from './show-state.ts';
 import { showDuration, showRelative } from './show-time.ts';
@@ -18,9 +19,12 @@ export interface RunsOptions extends DaemonOptions {
   to?: string;
   limit?: number;
   cursor?: string;
+  wait?: boolean;
 }
 
-export async function runs(context: CliContext, options: RunsOptions): Promise<ExitCode> {
+export async function runs(context: CliContext, ids: readonly string[], options: RunsOptions): Promise<ExitCode> {
+  if (options.wait) return waitFor(context, ids, options);
+  if (ids.length > 0) throw wrongOption('run ids', ids.join(' '), '--wait with them, or `cronwright show <run>`');
   const now = context.clock.now();
   const when = (option: string, text: string | undefined): string | undefined =>
     text === undefined ? undefined : new Date(instantOrDistance(option, text, now)).toISOString();
@@ -41,6 +45,24 @@ export async function runs(context: CliContext, options: RunsOptions): Promise<E
     if (list.next_cursor) printNote(context, context.stderr.colors.dim(`more with --cursor ${list.next_cursor}`));
   }
   return exitCodes.done;
+}
+
+/** Those that are named, or all live ones of the filter. */
+async function waitFor(context: CliContext, ids: readonly string[], options: RunsOptions): Promise<ExitCode> {
+  const daemon = connect(context, options);
+  const { waitForRuns } = await import('./wait-for-runs.ts');
+  if (ids.length === 0) {
+    const { pipeline, schedule, origin } = options;
+    const filter = {
+      ...(pipeline === undefined ? {} : { pipeline }),
+      ...(schedule === undefined ? {} : { schedule }),
+      ...(origin === undefined ? {} : { origin }),
+    };
+    return waitForRuns(context, daemon, { filter }, options);
+  }
+  const found: string[] = [];
+  for (const id of ids) found.push(await findRunId(daemon, id));
+  return waitForRuns(context, daemon, { ids: found }, options);
 }
 
 function columns(context: CliContext, now: number): Column<RunAnswer>[] {

@@ -17,17 +17,29 @@ export interface TriggerOptions extends DaemonOptions {
   dryRun?: boolean;
   force?: boolean;
   follow?: boolean;
+  wait?: boolean;
+  batch?: string;
 }
 
 export async function trigger(context: CliContext, id: string, options: TriggerOptions): Promise<ExitCode> {
   const daemon = connect(context, options);
   const [pipeline = '', schedule] = id.split('.');
+  if (options.batch !== undefined) {
+    refuseBesideBatch(id, schedule, options);
+    const { triggerBatch } = await import('./trigger-batch.ts');
+    return triggerBatch(context, daemon, pipeline, { ...options, batch: options.batch });
+  }
   const inputs = await readInputs(daemon, pipeline, options.input ?? []);
   const answer =
     schedule === undefined
       ? await startPipeline(daemon, id, inputs, options, context.clock.now())
       : await triggerSchedule(daemon, id, inputs, options);
   const runId = answer.id;
+  if (options.wait && !options.follow) {
+    const { waitForRuns } = await import('./wait-for-runs.ts');
+    if (!options.json) printLine(context, runId);
+    return waitForRuns(context, daemon, { ids: [runId] }, options);
+  }
   if (!options.follow) {
     if (options.json) printJson(context, answer);
     else
@@ -43,6 +55,20 @@ export async function trigger(context: CliContext, id: string, options: TriggerO
   if (options.json) printJsonLine(context, { run_id: runId, state });
   else printLine(context, paintState(context.stdout.colors, state));
   return state === 'completed' ? exitCodes.done : exitCodes.failed;
+}
+
+/** A line of the file says these of its run. */
+function refuseBesideBatch(id: string, schedule: string | undefined, options: TriggerOptions): void {
+  if (schedule !== undefined) throw wrongOption('--batch', id, 'a pipeline');
+  for (const [option, value] of [
+    ['--input', options.input],
+    ['--priority', options.priority],
+    ['--at', options.at],
+    ['--dry-run', options.dryRun],
+    ['--follow', options.follow],
+  ] as const) {
+    if (value !== undefined) throw wrongOption(option, '--batch', 'lines of the file that say it, one run each');
+  }
 }
 
 async function readInputs(

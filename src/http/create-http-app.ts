@@ -17,6 +17,7 @@ import { pipelineRoutes } from './routes/pipeline-routes.ts';
 import { queueRoutes } from './routes/queue-routes.ts';
 import { runRoutes } from './routes/run-routes.ts';
 import { scheduleRoutes } from './routes/schedule-routes.ts';
+import { waitForRunsRoutes } from './routes/wait-for-runs-routes.ts';
 import { waitRoutes } from './routes/wait-routes.ts';
 import { traceRequest } from './trace-request.ts';
 
@@ -40,6 +41,7 @@ export type Mount = (method: 'GET' | 'POST', path: string, handler: HttpHandler)
 export const apiRoutes: readonly Route[] = [
   ...pipelineRoutes,
   ...runRoutes,
+  ...waitForRunsRoutes,
   ...waitRoutes,
   ...scheduleRoutes,
   ...pauseRoutes,
