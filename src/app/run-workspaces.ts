@@ -37,9 +37,9 @@ export function createRunWorkspaces(options: {
     return true;
   };
   const ends = [
-    // A completed run's files are of no more use; those of others are kept for a retry.
+    // The files of a run that completed or was undone are of no more use; those of others are kept for a retry.
     events.on('run.finished', ({ runId, state }) => {
-      if (!withFiles.delete(runId) || state !== 'completed') return;
+      if (!withFiles.delete(runId) || (state !== 'completed' && state !== 'rolled_back')) return;
       void rm(workspacePath(dataDir, runId), { recursive: true, force: true }).catch((error: unknown) =>
         events.emit('service.crashed', { service: 'workspaces', error: String(error) }),
       );

@@ -86,6 +86,14 @@ function timeFact(instant: string | null | undefined, now: number): string | und
   return `${showUtc(at)}  ${showRelative(at, now)}`;
 }
 
+/** Why it failed; before that, why it could not be undone. */
+function noteOf({ error, compensation }: StepAnswer): string {
+  const undoing = compensation?.state === 'failed' ? compensation.error : null;
+  if (undoing) return clip(`not undone: ${errorText(undoing)}`, 80);
+  if (compensation?.state === 'irreversible') return 'cannot be undone';
+  return error ? clip(errorText(error), 80) : '';
+}
+
 function errorText(error: { name: string; message: string }): string {
   return [error.name, error.message].filter(Boolean).join(': ');
 }
@@ -101,7 +109,7 @@ function printSteps(context: CliContext, steps: readonly StepAnswer[], now: numb
     { heading: 'items', align: 'right', cell: itemsOf },
     { heading: 'took', align: 'right', cell: (step) => tookOf(step, now) },
     { heading: 'when', cell: (step) => (span === undefined ? '' : timeBar(step, span, now)) },
-    { heading: '', cell: (step) => (step.error ? clip(errorText(step.error), 80) : '') },
+    { heading: '', cell: (step) => noteOf(step) },
   ];
   printLine(context);
   printLine(context, renderTable(context.stdout, columns, steps));

@@ -6,11 +6,22 @@ import type { PipelineCheck, PlacedStep } from './pipeline-check.ts';
 export function checkStepOptions(check: PipelineCheck, placed: PlacedStep): void {
   checkCache(check, placed);
   checkLimits(check, placed);
+  checkCompensation(check, placed);
   const { rateLimitKey: key } = placed.step;
   if (key !== undefined && secretsOf(key).length > 0) {
     const at = [...placed.path, 'rate_limit_key'];
     check.problem(at, { message: 'a key cannot hold a secret', expected: 'an expression without `secrets`' });
   }
+}
+
+function checkCompensation(check: PipelineCheck, { step, path }: PlacedStep): void {
+  if (!step.compensate || check.catalogue.get(step.uses)?.compensates !== false) return;
+  check.problem([...path, 'compensate'], {
+    atKey: true,
+    message: 'nothing that this step type does can be undone',
+    got: step.uses,
+    expected: 'a step type that says how it is undone, or no `compensate`',
+  });
 }
 
 function checkCache(check: PipelineCheck, { step, path }: PlacedStep): void {

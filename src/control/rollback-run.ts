@@ -11,7 +11,7 @@ import { forbiddenTransition } from './forbidden-transition.ts';
 import { type LockedRun, lockRun } from './lock-run.ts';
 import { hasStarted, requestRollback } from './request-rollback.ts';
 import type { Caller, RunStarter } from './start-run.ts';
-import { noteHomeOfFiles, readSourceRun, requireVersion } from './take-over-steps.ts';
+import { findRollbackOf, noteHomeOfFiles, readSourceRun, requireVersion } from './take-over-steps.ts';
 
 export interface RolledBackRun {
   /** Of an ended run: the new one, which undoes it. */
@@ -34,13 +34,6 @@ const stepsOf = statement(
   `select s.step, s.item, s.state, coalesce(s.attempts > 0 or s.started_at is not null, false) as started,
     coalesce(s.is_borrowed, false) or (r.origin = 'fork' and s.done_by is not null) as borrowed
   from cronwright.step_runs s join cronwright.runs r on r.id = s.run_id where s.run_id = $1`,
-);
-
-// The rollback of an ended run is a run of a person's with that run as its parent; retries and forks have origins of their own.
-const undoneBy = statement(
-  'find_rollback_of_run',
-  `select c.id from cronwright.runs c where c.parent_id = $1 and c.origin in ('api', 'cli') and c.child is null
-    and (c.state is null or c.state = 'rolled_back') order by c.id desc limit 1`,
 );
 
 // Everything that the steps came to, for the expressions in the inputs of what is undone.
@@ -150,8 +143,8 @@ async function undoEnded(
   const { context } = starter;
   const refuse = (why: string) => forbiddenTransition(id, run.state, 'rolling_back', why);
   if (to !== undefined) throw refuse('it has ended: fork it from that step, or roll it back whole');
-  const [undone] = (await tx.query<{ id: string }>(undoneBy, [id])).rows;
-  if (undone) throw refuse(`run "${undone.id}" undoes it or has done so`);
+  const undone = await findRollbackOf(tx, id);
+  if (undone !== undefined) throw refuse(`run "${undone}" undoes it or has done so`);
   const from = await readSourceRun(tx, id);
   if (from.dry_run) throw refuse('a dry run leaves nothing behind');
   const pipeline = await requireVersion(tx, caller.tenant, run.pipeline, from.pipeline_version);

@@ -55,6 +55,13 @@ const noteHome = statement(
   where q.run_id = $2`,
 );
 
+// The rollback of an ended run is a run of a person's with that run as its parent; retries and forks have origins of their own.
+const rollbackOf = statement(
+  'find_rollback_of_run',
+  `select c.id from cronwright.runs c where c.parent_id = $1 and c.origin in ('api', 'cli') and c.child is null
+    and (c.state is null or c.state = 'rolled_back') order by c.id desc limit 1`,
+);
+
 export async function readSourceRun(tx: Queryable, id: string): Promise<SourceRun> {
   const row = (await tx.query<SourceRun>(source, [id])).rows[0];
   if (!row) throw new CronwrightError('not_found', `there is no run "${id}"`);
@@ -72,8 +79,21 @@ export async function takeOverSteps(
   runs: { from: string; to: string },
   steps: { kept: readonly string[]; continued: readonly string[] },
 ): Promise<void> {
+  if (steps.kept.length + steps.continued.length > 0) await refuseUndone(tx, runs.from);
   await tx.query(copySteps, [runs.from, runs.to, steps.kept, steps.continued]);
   await noteHomeOfFiles(tx, runs);
+}
+
+/** The run that undoes the ended run `id`, or has done so. */
+export async function findRollbackOf(tx: Queryable, id: string): Promise<string | undefined> {
+  return (await tx.query<{ id: string }>(rollbackOf, [id])).rows[0]?.id;
+}
+
+async function refuseUndone(tx: Queryable, id: string): Promise<void> {
+  const undone = await findRollbackOf(tx, id);
+  if (undone === undefined) return;
+  const message = `run "${id}" was undone by run "${undone}": what its steps did is no longer there to go on from`;
+  throw new CronwrightError('conflict', message, { details: { undone_by: undone } });
 }
 
 export async function noteHomeOfFiles(tx: Queryable, runs: { from: string; to: string }): Promise<void> {

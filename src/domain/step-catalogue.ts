@@ -14,6 +14,8 @@ export interface StepTypeDescription {
   isolation: 'inline' | 'process';
   effects: 'none' | 'outside';
   workspace: 'none' | 'writes' | 'reads';
+  /** Whether what it did can be undone. */
+  compensates?: boolean;
   /** `limits` of a step mean something: it runs in a process, or gives them on to the programs it starts. */
   obeysLimits?: boolean;
   /** Checks a `with` without expressions; each problem has a path into `with` and a message. */

@@ -160,6 +160,9 @@ function subscribe({ events, clock }: MetricsOptions, registry: Registry): (() =
   const rescued = counter('runs_rescued_total', 'Runs this node took back from nodes that died.');
   const waitsEnded = counter('waits_ended_total', 'Questions that came to an end, by kind and how.', 'kind', 'end');
   const attempts = counter('step_attempts_total', 'Attempts of steps that ended.', 'step_type', 'result');
+  const compensations = counter('compensations_total', 'Tries to undo steps that ended.', 'step_type', 'result');
+  const rollbacksFailed = counter('rollbacks_failed_total', 'Runs of which steps could not be undone.');
+  rollbacksFailed.add([], 0);
   const stepDuration = histogram('step_duration_seconds', 'Time of one attempt.', buckets.step, 'step_type');
   const stepRetries = counter('step_retries_total', 'Retries of steps, by class of error.', 'class');
   const lag = histogram('schedule_lag_seconds', 'From the nominal fire time to its run in the queue.', buckets.lag);
@@ -220,6 +223,10 @@ function subscribe({ events, clock }: MetricsOptions, registry: Registry): (() =
       attempts.add([type, result]);
       stepDuration.observe([type], durationMs / 1_000);
     }),
+    events.on('step.compensation_finished', ({ stepType, result }) =>
+      compensations.add([stepTypes.of(stepType), result]),
+    ),
+    events.on('run.rollback_failed', () => rollbacksFailed.add([])),
     events.on('step.retried', (payload) => stepRetries.add([classes.of(payload.class)])),
     events.on('schedule.due', ({ lagMs }) => {
       occurrences.add(['enqueued']);

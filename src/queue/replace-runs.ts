@@ -13,7 +13,7 @@ const replace = statement(
     pinned_at = case when q.pinned_at is not null then now() end
   from unnest($1::text[], $2::text[], $3::uuid[]) as u(tenant, schedule, newest)
   where q.tenant = u.tenant and q.schedule = u.schedule and q.run_id <> u.newest
-    and q.state in ('scheduled', 'pending', 'running', 'waiting', 'retrying', 'paused')`,
+    and q.state in ('scheduled', 'pending', 'running', 'waiting', 'retrying', 'paused') and q.rolls_back is not true`,
   { idempotent: true },
 );
 

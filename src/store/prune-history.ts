@@ -45,7 +45,7 @@ const countEnqueued = statement(
   group by tenant, schedule, date_trunc('day', nominal_at, 'UTC')`,
 );
 
-const belongings = ['step_runs', 'waits', 'history', 'logs'].map((table) =>
+const belongings = ['step_runs', 'compensations', 'waits', 'history', 'logs'].map((table) =>
   statement(`prune_${table}`, `delete from cronwright.${table} where run_id = any($1::uuid[])`),
 );
 

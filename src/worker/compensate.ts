@@ -9,6 +9,7 @@ import type { CompensationWrite } from '../queue/write-rollback.ts';
 import type { AbortReason, CompensationReason } from '../steps/api.ts';
 import type { AttemptResult } from '../steps/observed-step.ts';
 import type { RegisteredStep } from '../steps/registry.ts';
+import { removeCacheEntries } from '../store/step-cache.ts';
 import { type CompiledStep, canUndo } from './compiled-pipeline.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { maxCollected } from './fan-out.ts';
@@ -53,8 +54,9 @@ export async function undoSteps(
   undo: { reason: CompensationReason; keeps: ReadonlySet<string> },
   deps: ExecuteDeps,
 ): Promise<UndoEnd> {
-  if (run.record.dryRun) return { kind: 'done' };
   const { compiled } = run;
+  if (run.record.dryRun || !compiled.undoes) return { kind: 'done' };
+  await forgetResults(run, deps);
   const order = [...compiled.steps, ...compiled.onFailure, ...compiled.finally].map(({ definition }) => definition);
   // What is told of items is read back from where it is stored.
   if (!(await flushRun(run, deps))) return lost(run);
@@ -74,6 +76,13 @@ export async function undoSteps(
   }
   const [first] = failed.values();
   return first ? { kind: 'failed', steps: [...failed.keys()], error: first } : { kind: 'done' };
+}
+
+/** No later run is to take from the cache what is undone. Before it is, so that a crash leaves nothing behind. */
+async function forgetResults(run: LiveRun, deps: ExecuteDeps): Promise<void> {
+  if (!run.compiled.steps.some(({ definition }) => definition.cache)) return;
+  const others = [...run.steps.values()].flatMap(({ doneBy, isBorrowed }) => (doneBy && !isBorrowed ? [doneBy] : []));
+  await removeCacheEntries(deps.db, [run.claimed.runId, ...new Set(others)]);
 }
 
 /** `step`, or `step/item`. */

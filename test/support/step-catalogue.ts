@@ -54,6 +54,7 @@ function describe(id: string, { input, output }: { input: z.ZodType; output: z.Z
     isolation: 'inline',
     effects: 'none',
     workspace: 'none',
+    compensates: id !== 'test.list',
     async validateInput(value) {
       const result = await input.safeParseAsync(value);
       return (result.error?.issues ?? []).map(({ path, message }) => ({

@@ -10,6 +10,7 @@ const alertingJumpMs = 300_000;
 export const alertNames = [
   'alert.run.stuck',
   'alert.run.dead_lettered',
+  'alert.run.rollback_failed',
   'alert.run.unservable',
   'alert.schedule.broken',
   'alert.schedule.stalled',
@@ -38,6 +39,9 @@ export function subscribeAlerts(options: {
   const ends = [
     events.on('run.stuck', ({ runId, tenant, pipeline, step, forMs }) =>
       tell('alert.run.stuck', { runId, tenant, pipeline, step, data: { for_ms: forMs } }),
+    ),
+    events.on('run.rollback_failed', ({ runId, tenant, pipeline, steps, error }) =>
+      tell('alert.run.rollback_failed', { runId, tenant, pipeline, reason: error, data: { steps: [...steps] } }),
     ),
     events.on('schedule.broken', ({ schedule, tenant, error }) =>
       tell('alert.schedule.broken', { schedule, tenant, reason: error }),

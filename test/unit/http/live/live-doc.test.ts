@@ -42,7 +42,7 @@ function namesInSource(): Set<string> {
     }
   }
   // Built from states: `run.${state}` of an end, `item.${state}` of an item.
-  for (const state of ['completed', 'failed', 'cancelled']) names.add(`run.${state}`);
+  for (const state of ['completed', 'failed', 'cancelled', 'rolled_back']) names.add(`run.${state}`);
   for (const state of ['completed', 'failed', 'waiting']) names.add(`item.${state}`);
   return names;
 }
