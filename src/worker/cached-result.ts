@@ -11,16 +11,21 @@ import { type AttemptsEnd, runAttempts } from './run-attempts.ts';
 
 type Item = { index: number; value: unknown } | undefined;
 
-/** Takes the stored result of the step or item, or tries it. A dry run has no part in it: its outputs are not real. */
+/**
+ * Takes the stored result of the step or item, or carries it out by `orElse`. A dry run has no part in it: its outputs are not
+ * real. What has begun is carried on with.
+ */
 export function takeOrRun(
   run: LiveRun,
   step: CompiledStep,
   item: Item,
   progress: StepProgress,
   deps: ExecuteDeps,
+  orElse: () => Promise<AttemptsEnd> = () => runAttempts(run, step, item, progress, deps),
 ): Promise<AttemptsEnd> {
-  const isAsked = step.cacheKey !== undefined && deps.usesCache && !run.record.dryRun && progress.attempts === 0;
-  return isAsked ? lookThenRun(run, step, item, progress, deps) : runAttempts(run, step, item, progress, deps);
+  const hasBegun = progress.attempts > 0 || progress.startedAt !== null;
+  const isAsked = step.cacheKey !== undefined && !hasBegun && deps.usesCache && !run.record.dryRun;
+  return isAsked ? lookThenRun(run, step, item, progress, deps, orElse) : orElse();
 }
 
 async function lookThenRun(
@@ -29,6 +34,7 @@ async function lookThenRun(
   item: Item,
   progress: StepProgress,
   deps: ExecuteDeps,
+  orElse: () => Promise<AttemptsEnd>,
 ): Promise<AttemptsEnd> {
   const key = cacheKeyOf(run, step, item, deps);
   if (key && 'error' in key) {
@@ -38,7 +44,7 @@ async function lookThenRun(
     return { kind: 'failed' };
   }
   const found = key && (await look(run, step, item, key, deps));
-  if (!found) return runAttempts(run, step, item, progress, deps);
+  if (!found) return orElse();
   progress.state = 'completed';
   progress.output = found.output;
   progress.error = null;

@@ -188,7 +188,8 @@ function carryOutStep(
   deps: ExecuteDeps,
 ): Promise<AttemptsEnd> {
   if (runsByChildren(step.definition)) {
-    return step.items ? distribute(run, step, progress, deps) : runAsChild(run, step, progress, deps);
+    if (step.items) return distribute(run, step, progress, deps);
+    return takeOrRun(run, step, undefined, progress, deps, () => runAsChild(run, step, progress, deps));
   }
   return step.items ? fanOut(run, step, progress, deps) : takeOrRun(run, step, undefined, progress, deps);
 }

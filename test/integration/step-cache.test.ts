@@ -39,6 +39,11 @@ const pipelines = [
       testStep('b', ['a'], { uses: 'test.do' }),
     ],
   }),
+  testPipeline('leaf', { steps: [testStep('l', [], { uses: 'test.do' })] }),
+  testPipeline('parent', {
+    inputs,
+    steps: [cached(rule('${{ inputs.key }}'), { uses: 'pipeline.run', with: { pipeline: 'leaf' } })],
+  }),
   testPipeline('brief', { inputs, steps: [cached(rule('${{ inputs.key }}', { ttlMs: 1 }))] }),
   testPipeline('many', {
     inputs: { list: { type: 'array', required: true } },
@@ -152,6 +157,13 @@ describe.each(
     const third = await ran('undone', { inputs: { key: 'k8', value: 3 } });
     expect(third.attempts).toEqual(['b']);
     expect(third.steps[0]).toMatchObject({ state: 'completed', attempts: 0 });
+  });
+
+  it('starts no child run for what a child run came to before', async () => {
+    expect((await ran('parent', { inputs: { key: 'k9' } })).attempts).toEqual(['l']);
+    const second = await ran('parent', { inputs: { key: 'k9' } });
+    expect(second.attempts).toEqual([]);
+    expect(second).toMatchObject({ state: 'completed', steps: [{ cached_from: { step: 'a' } }] });
   });
 
   it('gives nothing where another worker holds the run by now', async () => {
