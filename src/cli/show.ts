@@ -11,6 +11,7 @@ import { printJson, printLine } from './print.ts';
 import { tookOf } from './runs.ts';
 import { paintState, progressBar } from './show-state.ts';
 import { showDuration, showRelative, showUtc } from './show-time.ts';
+import { describeWaits } from './signal.ts';
 import { type Column, clip, renderTable } from './table.ts';
 
 export interface ShowOptions extends DaemonOptions {
@@ -41,6 +42,7 @@ export async function show(context: CliContext, text: string, options: ShowOptio
   }
   const now = context.clock.now();
   printHead(context, run, now);
+  printQuestions(context, run, now);
   printSteps(context, steps.items, now);
   printTimeline(context, events.items);
   return exitCodes.done;
@@ -69,6 +71,13 @@ function printHead(context: CliContext, run: RunDetailAnswer, now: number): void
   fact('progress', `${progressBar(run.progress)}${eta}${run.message ? `  ${clip(run.message, 80)}` : ''}`);
   if (run.failed_items) fact('items', red(`${run.failed_items} failed`));
   if (run.error) fact('error', red(plainText(errorText(run.error))));
+}
+
+function printQuestions(context: CliContext, run: RunDetailAnswer, now: number): void {
+  const open = (run.waits ?? []).filter(({ state }) => state === 'open');
+  if (open.length === 0 || run.finished_at) return;
+  printLine(context);
+  for (const line of describeWaits(open, now)) printLine(context, `${context.stdout.colors.bold('asks')}  ${line}`);
 }
 
 function stateRemark(run: RunDetailAnswer): string {
