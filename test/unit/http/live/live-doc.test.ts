@@ -26,7 +26,7 @@ function rows(text: string): [string, string][] {
 }
 
 const quoted = (text: string) => [...text.matchAll(/`([^`]+)`/g)].flatMap(([, name]) => name ?? []);
-const isName = (text: string) => /^(run|step|item|alert)\.[a-z_.…]+$/.test(text);
+const isName = (text: string) => /^(run|step|item|wait|alert)\.[a-z_.…]+$/.test(text);
 
 /** Names of transitions in the source: given to `noteStep` and `noteTransition`, or written by statements. */
 function namesInSource(): Set<string> {
@@ -36,14 +36,14 @@ function namesInSource(): Set<string> {
   const names = new Set<string>();
   for (const text of files) {
     for (const [, name] of text.matchAll(
-      /(?:event(?:: | = )|'event',\s+|by === 'cancelled' \? |then |else |: )'((?:run|step|item)\.[a-z_]+)'/g,
+      /(?:event(?:: | = )|'event',\s+|by === 'cancelled' \? |then |else |: )'((?:run|step|item|wait)\.[a-z_]+)'/g,
     )) {
       names.add(name as string);
     }
   }
   // Built from states: `run.${state}` of an end, `item.${state}` of an item.
   for (const state of ['completed', 'failed', 'cancelled', 'rolled_back']) names.add(`run.${state}`);
-  for (const state of ['completed', 'failed', 'waiting']) names.add(`item.${state}`);
+  for (const state of ['completed', 'failed', 'skipped', 'waiting']) names.add(`item.${state}`);
   return names;
 }
 
