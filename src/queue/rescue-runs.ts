@@ -75,11 +75,13 @@ export interface RescuedRuns {
 }
 
 // The raised token makes every later write of the old holder miss. A claim that left a step behind made progress; three
-// claims in a row without any are a run that kills its process.
+// claims in a row without any are a run that kills its process. A rollback that does so is not over: it waits to be asked again.
 const rescue = statement(
   'rescue_runs',
   `with f as (
-    select q.run_id, q.tenant, q.claims,
+    select q.run_id, q.tenant, q.rolls_back is true as undoing,
+      case when q.rolls_back is true then 0 else q.claims end as claims,
+      q.rolls_back is true and q.claims >= $5::int4 as worn_out,
       exists (select 1 from cronwright.step_runs s where s.run_id = q.run_id and s.token = q.token and s.state <> 'running')
         as progressed
     from unnest($1::uuid[], $2::int8[]) as u(id, token)
@@ -91,8 +93,11 @@ const rescue = statement(
     select f.run_id, coalesce((select max(h.seq) from cronwright.history h where h.run_id = f.run_id), 1) + 1, f.tenant,
       $3::uuid, coalesce($4::timestamptz, now()),
       jsonb_build_array(jsonb_build_object('event',
-        case when f.claims >= $5::int4 and not f.progressed then 'run.dead_lettered' else 'run.rescued' end,
-        'from', 'running', 'to', case when f.claims >= $5::int4 and not f.progressed then 'dead_letter' else 'pending' end,
+        case when f.claims >= $5::int4 and not f.progressed then 'run.dead_lettered'
+          when f.worn_out and not f.progressed then 'run.rollback_failed' else 'run.rescued' end,
+        'from', case when f.undoing then 'rolling_back' else 'running' end,
+        'to', case when f.claims >= $5::int4 and not f.progressed then 'dead_letter'
+          when f.worn_out and not f.progressed then 'rollback_failed' when f.undoing then 'rolling_back' else 'pending' end,
         'at', floor(extract(epoch from coalesce($4::timestamptz, now())) * 1000),
         'reason', 'the node that ran it stopped answering'))
     from f
@@ -127,8 +132,13 @@ const rescue = statement(
 const release = statement(
   'requeue_rescued_runs',
   `update cronwright.queue q
-  set state = 'pending', token = q.token + 1, node = null, lease_until = null,
-    claims = case when u.progressed then 0 else q.claims end, pinned_at = null, queue = split_part(q.queue, '@', 1),
+  set state = case when q.rolls_back is true and q.claims >= $4::int4 and not u.progressed
+      then 'rollback_failed' else 'pending' end,
+    message = case when q.rolls_back is true and q.claims >= $4::int4 and not u.progressed
+      then 'undoing it ends its process' else q.message end,
+    token = q.token + 1, node = null, lease_until = null,
+    claims = case when u.progressed or (q.rolls_back is true and q.claims >= $4::int4) then 0 else q.claims end,
+    pinned_at = null, queue = split_part(q.queue, '@', 1),
     home = case when exists (select 1 from cronwright.nodes n where n.id = q.node)
       then (select n.home from cronwright.nodes n where n.id = q.node) else q.node end
   from unnest($1::uuid[], $2::int8[], $3::bool[]) as u(id, token, progressed)
@@ -168,6 +178,7 @@ export async function rescueRuns(
       back.map((run) => run.runId),
       back.map((run) => run.token),
       back.map((run) => run.progressed),
+      options.maxClaims,
     ]);
     result.rescued = requeued.rows.map((row) => row.run_id);
   }

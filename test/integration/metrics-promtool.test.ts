@@ -26,6 +26,7 @@ async function renderEverything(): Promise<string> {
   events.emit('run.lease_lost', run);
   events.emit('run.rescued', { ...run, node: 'n', deadLetter: false });
   events.emit('step.finished', { ...step, result: 'success', durationMs: 12 });
+  events.emit('step.compensation_finished', { ...step, result: 'success', durationMs: 12 });
   events.emit('step.retried', { ...step, class: 'transient', delayMs: 1_000, error: 'ECONNRESET' });
   events.emit('schedule.due', { tenant: 'default', schedule: 'repo-docs.nightly', nominalAt: 0, lagMs: 4 });
   events.emit('schedule.skipped', {

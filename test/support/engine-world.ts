@@ -177,6 +177,8 @@ export async function startEngineWorld(options: {
   labels?: readonly string[];
   /** Folder for large artifacts; default: none on a server. */
   artifactsDir?: string;
+  /** Plugins from files, as the settings list them. */
+  listed?: readonly string[];
   /** Whether it has the plugin of the scripted steps; default true. */
   scripted?: boolean;
   /** False: as `cronwright run` starts it. Default true. */
@@ -208,7 +210,8 @@ export async function startEngineWorld(options: {
     // Where the servers of tests are.
     http: { allowPrivateHosts: ['127.0.0.0/8'] },
   };
-  const { plugins } = await loadPlugins({ builtIn: builtInPlugins, listed: [], baseDir: directory });
+  const listed = [...(options.listed ?? [])];
+  const { plugins } = await loadPlugins({ builtIn: builtInPlugins, listed, baseDir: directory });
   const scripted = { definition: scriptedPlugin(script), source: { kind: 'built-in', specifier: 'test' } } as const;
   const events = createEventBus((_, error) => {
     throw error;
