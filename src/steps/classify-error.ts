@@ -19,9 +19,9 @@ const transientCodes = new Set([
 
 /**
  * SQLSTATEs that another try may not meet again: connection (08), serialization and deadlock (40), lock not available,
- * operator intervention (57P), insufficient resources (53).
+ * a statement that took too long (57014), operator intervention (57P), insufficient resources (53).
  */
-const transientSqlState = /^(08...|40001|40003|40P01|53...|55P03|57P0[1-5]|58030)$/;
+const transientSqlState = /^(08...|40001|40003|40P01|53...|55P03|57014|57P0[1-5]|58030)$/;
 const classes: ReadonlySet<string> = new Set<ErrorClass>(['transient', 'fatal', 'rate_limited', 'item']);
 const mostCauses = 5;
 
