@@ -51,6 +51,8 @@ export function createApp(options: AppOptions): App {
   let reloadNow: () => Promise<void> = () => Promise.resolve();
   let reloading: Promise<void> = Promise.resolve();
   let limits = settings.sharedLimits;
+  /** As a reload reads them: without what flags have set. */
+  let filed = settings;
   let stopping: Promise<void> | undefined;
   const events = createEventBus((name, error) => log.error({ err: error, event: name }, 'event listener failed'));
 
@@ -140,6 +142,7 @@ export function createApp(options: AppOptions): App {
     );
     url = server.url;
 
+    filed = await loadSettings({ configDir: settings.configDir, env });
     reloadNow = () => reload(running, registry);
     const watcher = watchConfig({ configDir: settings.configDir, onChange: () => reloadNow() });
     await watcher.start();
@@ -158,7 +161,7 @@ export function createApp(options: AppOptions): App {
           limits = fresh.sharedLimits;
           log.info({ ...limits }, 'limits of tenants and queues changed');
         }
-        if (needsRestart(settings, fresh))
+        if (needsRestart(filed, fresh))
           log.warn({}, 'cronwright.yaml changed: restart to put its settings in force');
         const pipelines = await loadCheckedPipelines({ ...settings, calendars: fresh.calendars }, registry);
         if (pipelines.hash === running.ownHash()) return;

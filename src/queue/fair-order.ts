@@ -26,6 +26,8 @@ export interface FairOrderOptions {
 }
 
 const everyMs = 1_000;
+/** `cronwright run` has a queue of its own, that nobody after it uses. */
+const ofOneProcess = /^run-\d+$/;
 /** A note counts as news for so long: longer than any statement that writes one. */
 const newsMs = 10_000;
 const forgetEveryMs = 3_600_000;
@@ -48,6 +50,7 @@ export function createFairOrder(options: FairOrderOptions): SharedFairOrder {
     const notes = [];
     for (const lane of queue.lanes.values()) {
       const { queue: name, priority } = lane;
+      if (ofOneProcess.test(name)) continue;
       if (lane.isMoved) notes.push({ tenant: '', queue: name, priority, tag: lane.virtual, added: 0 });
       lane.isMoved = false;
       for (const [tenant, one] of lane.tenants) {
