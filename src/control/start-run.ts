@@ -31,7 +31,8 @@ export interface StartedRun {
   tenant: string;
   pipeline: string;
   pipeline_version: string;
-  state: 'pending' | 'scheduled';
+  /** Paused where its pipeline or tenant is. */
+  state: 'pending' | 'scheduled' | 'paused';
   priority: number;
   run_at: string | null;
   dry_run: boolean;
@@ -108,7 +109,7 @@ export function startedRun(context: ControlContext, run: NewRun): StartedRun {
     tenant: run.tenant,
     pipeline: run.pipeline,
     pipeline_version: run.pipelineVersion,
-    state: later ? 'scheduled' : 'pending',
+    state: run.isHeld ? 'paused' : later ? 'scheduled' : 'pending',
     priority: run.priority,
     run_at: run.runAt?.toISOString() ?? null,
     dry_run: run.dryRun,

@@ -36,6 +36,8 @@ export interface NewRun {
   order?: FairOrder | undefined;
   /** Its place among runs of its queue and priority, once it has one: smaller is sooner. */
   fair?: number;
+  /** Known once it is enqueued: a pause of its pipeline or tenant holds it. */
+  isHeld?: boolean;
 }
 
 /** Hands out places between the tenants of a queue. */

@@ -14,13 +14,20 @@ const enqueue = statement(
   )
   ${queueInsert(21)}
   where u.id in (select id from r)
-  returning run_id`,
+  returning run_id, state = 'paused' as held`,
   { idempotent: true },
 );
 
 /** Enqueues; returns the ids that were new. Runs with limits start blocked: call `admitRuns` for their keys afterwards. */
 export async function enqueueRuns(db: Queryable, runs: readonly NewRun[], now: Date | null = null): Promise<string[]> {
   if (runs.length === 0) return [];
-  const { rows } = await db.query<{ run_id: string }>(enqueue, [...runParams(runs, now), fairParam(runs)]);
+  const { rows } = await db.query<{ run_id: string; held: boolean }>(enqueue, [
+    ...runParams(runs, now),
+    fairParam(runs),
+  ]);
+  for (const { run_id, held } of rows) {
+    const run = held ? runs.find((one) => one.id === run_id) : undefined;
+    if (run) run.isHeld = true;
+  }
   return rows.map((row) => row.run_id);
 }

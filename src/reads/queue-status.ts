@@ -28,7 +28,8 @@ export type QueueStatusView = z.infer<typeof queueStatusView>;
 const depth = statement(
   'count_queue',
   `select tenant, substring(queue, '^[^{#@]+') as queue, ${liveState('q')} as state, count(*) as n,
-    count(*) filter (where blocked_on is null) as unblocked, min(enqueued_at) as oldest, now() as read_at
+    count(*) filter (where blocked_on is null) as unblocked, 
+    min(enqueued_at) filter (where blocked_on is distinct from 'run_at') as oldest, now() as read_at
   from cronwright.queue q where $1::text is null or tenant = $1
   group by 1, 2, 3`,
 );
@@ -54,7 +55,8 @@ interface DepthRow {
   state: string;
   n: number;
   unblocked: number;
-  oldest: Date;
+  /** Null where all of them were paused and resumed before their own time, which is ahead. */
+  oldest: Date | null;
   read_at: Date;
 }
 
@@ -67,7 +69,7 @@ export async function queueStatus(db: Queryable, tenant: string | null): Promise
   ]);
   const pending = rows.filter((row) => row.state === 'pending');
   const ready = sum(pending.map((row) => row.unblocked));
-  const oldest = pending.map((row) => row.oldest).sort((a, b) => a.getTime() - b.getTime())[0];
+  const oldest = pending.flatMap((row) => row.oldest ?? []).sort((a, b) => a.getTime() - b.getTime())[0];
   const average = waits.rows[0]?.ms;
   return {
     depth: sum(rows.map((row) => row.n)),

@@ -1,6 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Database } from '../../src/db/database.ts';
 import { nextStates, type RunState, runStates } from '../../src/domain/run.ts';
+import { type ClaimedRun, claimRuns } from '../../src/queue/claim-runs.ts';
+import { type RunRelease, releaseRuns } from '../../src/queue/release-runs.ts';
+import { settlePauses } from '../../src/queue/settle-pauses.ts';
 import { createTestDatabase, databaseVariants, type TestDatabase } from '../support/database.ts';
 import { createWorld, type Daemon, enqueueRun, sql, startDaemon, testPipeline } from '../support/http-world.ts';
 
@@ -230,6 +234,60 @@ describe.each(databaseVariants)('pausing and resuming on $name', (variant) => {
     expect((await post('01900000-0000-7000-8000-000000000000', 'resume')).status).toBe(404);
   });
 
+  describe('a worker that lets go of a run while somebody asks', () => {
+    const node = randomUUID();
+
+    async function claimed(): Promise<ClaimedRun> {
+      await enqueueRun(db, docs);
+      const [run] = await claimRuns(db, { routes: ['default'], weight: 'light', limit: 1, node, leaseMs: 30_000 });
+      if (!run) throw new Error('nothing to claim');
+      return run;
+    }
+
+    async function letGoOf(run: ClaimedRun, as: Partial<RunRelease>): Promise<void> {
+      const { runId, tenant, token } = run;
+      const release = { runId, tenant, token, steps: [], transitions: [], seq: 1, waitKind: null, runAt: null };
+      const how = { state: 'pending', refundClaim: false, progress: 0, message: null, ...as } as const;
+      await releaseRuns(db, [{ ...release, ...how }], node, new Date());
+    }
+
+    it.each([
+      ['leaves', { state: 'pending', refundClaim: true }, 'paused', 'pending'],
+      ['will try again later', { state: 'retrying', runAt: new Date(Date.now() + 60_000) }, 'paused', 'retrying'],
+      ['obeys', { state: 'paused', stopsClock: true }, 'paused', 'running'],
+      // Whoever claims it next obeys: a run that waits is not paused.
+      ['waits', { state: 'waiting', waitKind: 'step_retry', runAt: new Date(Date.now() + 60_000) }, 'pending', null],
+    ] as const)('%s, and a pause was asked for', async (_, as, state, pausedFrom) => {
+      const run = await claimed();
+      expect((await post(run.runId, 'pause')).status).toBe(202);
+      await letGoOf(run, as);
+      const row = await rowOf(run.runId);
+      expect(row).toMatchObject({ state, paused_from: pausedFrom, request: state === 'paused' ? null : 'pause' });
+      expect(row?.clock_stopped_at === null).toBe(state !== 'paused');
+      // Resumed, it has no trace of it left.
+      expect((await post(run.runId, 'resume')).status).toBe(200);
+      const after = await rowOf(run.runId);
+      expect(after).toMatchObject({ state: 'pending', request: null, paused_from: null, clock_stopped_at: null });
+      expect(after?.attempt).toBe(pausedFrom === 'retrying' ? 2 : 1);
+    });
+
+    it('goes on where the pause was withdrawn before the worker had let go', async () => {
+      const run = await claimed();
+      await post(run.runId, 'pause');
+      await post(run.runId, 'resume');
+      await letGoOf(run, { state: 'paused', stopsClock: true });
+      expect(await rowOf(run.runId)).toMatchObject({ state: 'pending', request: null, paused_from: null });
+    });
+
+    it('is cancelled next where a cancel took the place of the pause', async () => {
+      const run = await claimed();
+      await post(run.runId, 'pause');
+      await post(run.runId, 'cancel');
+      await letGoOf(run, { state: 'paused', stopsClock: true });
+      expect(await rowOf(run.runId)).toMatchObject({ state: 'pending', request: 'cancel' });
+    });
+  });
+
   describe('a pipeline and a tenant', () => {
     const until = new Date(Date.now() + 3_600_000).toISOString();
 
@@ -272,6 +330,24 @@ describe.each(databaseVariants)('pausing and resuming on $name', (variant) => {
       expect(await historyOf(one)).toMatchObject([
         { event: 'run.resumed', actor: 'maria', reason: 'its tenant was resumed' },
       ]);
+    });
+
+    it('answer that a run is paused from the start', async () => {
+      await daemon.post('/pipelines/docs/pause', {}, headers);
+      expect((await daemon.post('/pipelines/docs/runs')).body.state).toBe('paused');
+      expect((await daemon.post('/pipelines/narrow/runs')).body.state).toBe('pending');
+    });
+
+    it('leave no run behind that was enqueued in the moment of the pause', async () => {
+      const starts = Array.from({ length: 40 }, () => enqueueRun(db, docs));
+      await Promise.all([...starts, daemon.post('/pipelines/docs/pause', {}, headers)]);
+      await settlePauses(db);
+      const rows = await sql<{ state: string; held: boolean; n: number }>(
+        db,
+        'select state, held_by is not null as held, count(*)::int4 as n from cronwright.queue group by 1, 2',
+      );
+      expect(rows).toEqual([{ state: 'paused', held: true, n: 40 }]);
+      expect((await daemon.post('/pipelines/docs/resume', {}, headers)).body).toEqual({ let_go: 40 });
     });
 
     it("leave other tenants' runs alone", async () => {

@@ -22,7 +22,7 @@ const startedRun = z
     tenant: z.string(),
     pipeline: z.string(),
     pipeline_version: z.string(),
-    state: z.enum(['pending', 'scheduled']),
+    state: z.enum(['pending', 'scheduled', 'paused']).describe('paused where its pipeline or tenant is'),
     priority: z.int(),
     run_at: z.iso.datetime().nullable(),
     dry_run: z.boolean(),
