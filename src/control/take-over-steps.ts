@@ -14,11 +14,14 @@ export interface SourceRun {
   priority: number;
   inputs: Record<string, unknown> | null;
   dry_run: boolean;
+  /** The run whose step it carries out. */
+  part_of: string | null;
 }
 
 const source = statement(
   'read_source_run',
-  `select pipeline_version, schedule, nominal_at, nominal_count, late, priority, inputs, dry_run
+  `select pipeline_version, schedule, nominal_at, nominal_count, late, priority, inputs, dry_run,
+    case when is_part then parent_id end as part_of
   from cronwright.runs where id = $1`,
 );
 
@@ -65,6 +68,9 @@ const rollbackOf = statement(
 export async function readSourceRun(tx: Queryable, id: string): Promise<SourceRun> {
   const row = (await tx.query<SourceRun>(source, [id])).rows[0];
   if (!row) throw new CronwrightError('not_found', `there is no run "${id}"`);
+  if (row.part_of !== null) {
+    throw new CronwrightError('conflict', `run "${id}" is a part of run "${row.part_of}": do it with that one`);
+  }
   return row;
 }
 
