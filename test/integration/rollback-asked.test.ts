@@ -38,7 +38,12 @@ const pipelines: Pipeline[] = [
     version: 'apart-1',
     inputs: { file: { type: 'string', required: true } },
     steps: [
-      step('made', [], { uses: 'apart.put', with: { file: '${{ inputs.file }}' } }),
+      // A process takes its time to start on a busy machine.
+      step('made', [], {
+        uses: 'apart.put',
+        with: { file: '${{ inputs.file }}' },
+        compensate: { timeoutMs: 60_000, retry: once },
+      }),
       testStep('boom', ['made'], { uses: 'test.do', retry: once }),
     ],
   }),
@@ -114,7 +119,10 @@ describe('a rollback that is asked for', () => {
       body: { id, state: 'running', requested: 'rollback' },
     });
     await undo.entered;
-    expect(await get(`/runs/${id}`)).toMatchObject({ state: 'rolling_back', requested: null, message: 'undoing b' });
+    // What it is at comes with a heartbeat.
+    await eventually(async () =>
+      expect(await get(`/runs/${id}`)).toMatchObject({ state: 'rolling_back', requested: null, message: 'undoing b' }),
+    );
     expect(await get('/runs?state=rolling_back')).toMatchObject({ items: [{ id }] });
     expect(await get('/queue')).toMatchObject({ by_state: { rolling_back: 1 } });
     expect(await post(`/runs/${id}/rollback`)).toMatchObject({
@@ -172,7 +180,7 @@ describe('a rollback that is asked for', () => {
     const file = join(folder, 'made');
     script.failures.set('boom', [fatal()]);
     const id = await world.start('apart', { inputs: { file } });
-    const ended = await world.reached(id);
+    const ended = await eventually(() => world.reached(id), 40_000);
     expect([ended.state, existsSync(file)]).toEqual(['failed', false]);
     const said = `[{"writing":"${file}"},"failed","${id}/made/compensate"]`;
     const rows = await sql<{ lines: { text: string }[] }>(
