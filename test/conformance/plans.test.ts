@@ -10,6 +10,7 @@ import { claimOutbox, nextOutboxMs } from '../../src/queue/claim-outbox.ts';
 import { type ClaimedRun, claimRuns } from '../../src/queue/claim-runs.ts';
 import { commitDue } from '../../src/queue/commit-due.ts';
 import { enqueueRuns } from '../../src/queue/enqueue-runs.ts';
+import { noteFairTags, readFairTags } from '../../src/queue/fair-tags.ts';
 import type { FencedWrite } from '../../src/queue/fenced-write.ts';
 import { findDueSchedules } from '../../src/queue/find-due-schedules.ts';
 import { findReadyRoutes } from '../../src/queue/find-ready-routes.ts';
@@ -158,6 +159,24 @@ describe.each(knowledge)('plans of the hot statements where statistics say $name
     );
     await expectModest((tx) => admitWithin(tx, keys));
   });
+
+  it('admits as many as wait for a slot of their queue, whichever tenant they are of', async () => {
+    const keys = [{ tenant: '*', key: 'queue:shared' }];
+    await expectModest(async (tx) => expect(await admitWithin(tx, keys)).toHaveLength(batch));
+  });
+
+  it('notes and reads order keys', () =>
+    expectModest(async (tx) => {
+      const notes = Array.from({ length: batch }, (_, i) => ({
+        tenant: `t${i}`,
+        queue: 'q',
+        priority: 5,
+        tag: 1,
+        added: 1,
+      }));
+      expect(await noteFairTags(tx, notes)).toHaveLength(batch);
+      expect((await readFairTags(tx, 60_000)).length).toBeGreaterThanOrEqual(batch);
+    }));
 
   it('releases a batch', async () => {
     const claimed = await claim();
@@ -308,6 +327,11 @@ async function fill(db: Database, count: number): Promise<void> {
   await enqueueRuns(
     db,
     blocked.map((run) => ({ ...run, queue: 'narrow' })),
+  );
+  await setLimits(db, [{ tenant: '*', key: 'queue:shared', limit: batch }]);
+  await enqueueRuns(
+    db,
+    newRuns(count / 5).map((run, i) => ({ ...run, tenant: `t${i % 7}`, queue: 'shared', limits: ['queue:shared'] })),
   );
   await fillForOthers(db, count);
   await sql(
