@@ -209,6 +209,19 @@ describe.each(targets)('git.push to a %s undone', (kind) => {
     expect(await refs(bare)).toBe(before);
   });
 
+  it('knows what was there before the first of several tries, also where a later one pushed more', async () => {
+    const { bare, remote } = await target('several', { docs: { a: '1' } });
+    const before = await refs(bare);
+    const context = await committed(remote);
+    await runStep('git.push', context, { remote, branch: 'docs' });
+    await writeFiles(context.workspace, { 'docs/x.md': 'ours, corrected' });
+    await runStep('git.commit', context, { branch: 'docs', from: 'docs', message: 'correct', remote });
+    context.overrides = { ...context.overrides, checkpoint: context.checkpoints.get('git.push') ?? null };
+    await runStep('git.push', context, { remote, branch: 'docs' });
+    await undoStep('git.push', context, { remote, branch: 'docs' });
+    expect(await refs(bare)).toBe(before);
+  });
+
   it('leaves the branch where somebody else moved it since, and says so', async () => {
     const { bare, remote } = await target('theirs', { docs: { a: '1' } });
     const context = await committed(remote);
