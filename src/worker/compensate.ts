@@ -133,9 +133,9 @@ async function startedItems(run: LiveRun, step: string, deps: ExecuteDeps) {
   }));
 }
 
-/** An attempt that a stopping node gave back is not counted, and had begun. */
-function hasStarted({ attempts, startedAt, state }: StepProgress): boolean {
-  return state !== 'skipped' && (attempts > 0 || startedAt !== null);
+/** Not by its attempts: one that a stopping node gave back is not counted, and had begun. */
+function hasStarted({ startedAt, state }: StepProgress): boolean {
+  return state !== 'skipped' && startedAt !== null;
 }
 
 async function undoUnit(run: LiveRun, unit: Unit, reason: CompensationReason, deps: ExecuteDeps): Promise<UnitEnd> {
@@ -238,6 +238,7 @@ async function attemptUndo(
       env: input.env,
       traceparent: run.record.traceparent ?? undefined,
       timeoutMs,
+      ...(compiled.definition.limits ? { limits: compiled.definition.limits } : {}),
       signal: run.hard.signal,
       secrets: input.secrets,
       compensation: { reason, output: row.was === 'completed' ? (progress.output ?? null) : undefined, doneBy: by },
