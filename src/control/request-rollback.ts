@@ -46,7 +46,7 @@ const call = statement(
 
 const started = statement(
   'has_started_steps',
-  `select 1 as found from cronwright.step_runs where run_id = $1 and (attempts > 0 or started_at is not null) limit 1`,
+  `select 1 as found from cronwright.step_runs where run_id = $1 and started_at is not null limit 1`,
 );
 
 export async function hasStarted(tx: Queryable, id: string): Promise<boolean> {

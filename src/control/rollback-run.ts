@@ -31,7 +31,7 @@ export interface RollbackOptions {
 
 const stepsOf = statement(
   'read_steps_for_rollback',
-  `select s.step, s.item, s.state, coalesce(s.attempts > 0 or s.started_at is not null, false) as started,
+  `select s.step, s.item, s.state, s.started_at is not null as started,
     coalesce(s.is_borrowed, false) or (r.origin = 'fork' and s.done_by is not null) as borrowed
   from cronwright.step_runs s join cronwright.runs r on r.id = s.run_id where s.run_id = $1`,
 );

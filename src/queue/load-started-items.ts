@@ -19,7 +19,7 @@ const startedItems = statement(
   'load_started_items',
   `select item, state, attempts, error, started_at, finished_at, done_by, is_borrowed
   from cronwright.step_runs
-  where run_id = $1 and step = $2 and item >= 0 and (attempts > 0 or started_at is not null)`,
+  where run_id = $1 and step = $2 and item >= 0 and started_at is not null`,
 );
 
 const itemOutput = statement(

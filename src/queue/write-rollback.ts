@@ -104,8 +104,26 @@ function lastOfEach(writes: readonly RollbackWrite[]): CompensationRow[] {
   return [...last.values()];
 }
 
+// One that was carried out by child runs keeps counting its tries: the ids of its next children follow from that number.
 const reopen = statement(
   'reopen_rolled_back_steps',
+  `with fenced as (
+    select q.run_id from cronwright.queue q where q.run_id = $1 and q.token = $2 for share of q
+  ), reopened as (
+    update cronwright.step_runs s
+    set state = 'pending', retries = 0, output = null, error = null, checkpoint = null, edited = null, started_at = null,
+      finished_at = null, retry_at = null, rate_limited_ms = 0,
+      attempts = case when exists (
+        select 1 from cronwright.runs c where c.parent_id = s.run_id and c.child ->> 'step' = s.step
+      ) then s.attempts + 1 else 0 end
+    where s.run_id in (select run_id from fenced) and s.step = any($3::text[]) and s.item = -1
+  )
+  select run_id from fenced`,
+  { idempotent: true },
+);
+
+const forget = statement(
+  'forget_rolled_back_items',
   `with fenced as (
     select q.run_id from cronwright.queue q where q.run_id = $1 and q.token = $2 for share of q
   ), reset as (
@@ -115,17 +133,22 @@ const reopen = statement(
   ), unasked as (
     delete from cronwright.waits where run_id in (select run_id from fenced) and step = any($3::text[])
   ), gone as (
-    delete from cronwright.step_runs where run_id in (select run_id from fenced) and step = any($3::text[])
+    delete from cronwright.step_runs
+    where run_id in (select run_id from fenced) and step = any($3::text[]) and item >= 0
   )
   select run_id from fenced`,
   { idempotent: true },
 );
 
-/** The steps are as if they had never begun, their own checkpoints included. False where the run is no longer the worker's. */
+/**
+ * The steps are as if they had never begun, their own checkpoints included. False where the run is no longer the worker's.
+ * First the steps: a crash in between leaves nothing that would look as if it were still to be undone.
+ */
 export async function reopenSteps(
   db: Queryable,
   run: { runId: string; token: number; steps: readonly string[] },
 ): Promise<boolean> {
-  const { rows } = await db.query(reopen, [run.runId, run.token, run.steps]);
-  return rows.length > 0;
+  const params = [run.runId, run.token, run.steps];
+  const { rows } = await db.query(reopen, params);
+  return rows.length > 0 && (await db.query(forget, params)).rows.length > 0;
 }

@@ -55,6 +55,11 @@ const pipelines: Pipeline[] = [
     timeoutMs: 400,
     finally: [testStep('sweep', [], { uses: 'test.do' })],
   }),
+  pipeline('by-child', [
+    step('a'),
+    testStep('child', ['a'], { uses: 'test.undo', retry: once, queue: 'default', ...undoing }),
+    step('c', ['child']),
+  ]),
   pipeline('mail', [step('a'), step('send', ['a'], { uses: 'test.final' }), step('c', ['send'])]),
   pipeline('spared', [step('a', [], { compensate: false }), step('b', ['a'])]),
   pipeline(
@@ -250,6 +255,11 @@ describe.each(variants)('a rollback on $name', (variant) => {
     const id = await world.start('line');
     await a.entered;
     await pauseRun(world.engine.control, { ...caller, id });
+    const asked = performance.now();
+    // The worker has heard of it.
+    await eventually(async () => {
+      if (world.engine.sinceLastBeatMs() > performance.now() - asked) throw new Error('no heartbeat since');
+    });
     a.open();
     await world.reached(id, ['paused']);
     expect(await cancel(id, { rollback: true })).toMatchObject({ state: 'pending', requested: 'rollback' });
@@ -279,6 +289,19 @@ describe.each(variants)('a rollback on $name', (variant) => {
     expect(keys.slice(0, 5)).toEqual([`${id}/a`, `${id}/b`, `${id}/c`, `${id}/b~1`, `${id}/c~1`]);
     const events = (await eventsOf(id)).filter((name) => /rolling_back|paused|resumed/.test(name));
     expect(events).toEqual(['run.rolling_back', 'run.paused', 'run.resumed']);
+  });
+
+  it('runs a step by a child of its own again, once it was undone', async () => {
+    const c = gate(script, 'c');
+    const id = await world.start('by-child');
+    await c.entered;
+    await rollback(id, { to: 'a' });
+    await world.reached(id, ['paused']);
+    expect(names()).toEqual(['c', 'child']);
+    script.gates.clear();
+    await resumeRun(world.engine.control, { ...caller, id });
+    expect((await world.reached(id)).state).toBe('completed');
+    expect(script.attempts).toEqual(['a', 'child', 'c', 'child', 'c']);
   });
 
   it('of an ended run is a new run that undoes the work of the old one, once', async () => {
@@ -331,7 +354,11 @@ describe.each(variants)('a rollback on $name', (variant) => {
     await stuck.entered;
     // Another node takes the run over: what is recorded so far is that c is undone and b has begun to be.
     script.gates.delete('undo b');
-    await sql(test.db, `update cronwright.queue set token = token + 1, state = 'pending', node = null, lease_until = null where run_id = $1`, [id]);
+    await sql(
+      test.db,
+      `update cronwright.queue set token = token + 1, state = 'pending', node = null, lease_until = null where run_id = $1`,
+      [id],
+    );
     expect((await world.reached(id)).state).toBe('failed');
     expect(names()).toEqual(['c', 'b', 'b', 'a']);
     expect(script.attempts).toEqual(['a', 'b', 'c', 'alarm', 'sweep']);
