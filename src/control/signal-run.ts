@@ -97,7 +97,7 @@ export async function signalRun(
     // After the lock: the first of two equal requests has committed.
     const kept = identity && (await recallAnswer<SignalledRun>(tx, identity));
     if (kept) return { result: kept.answer, pipeline: undefined, wasWaiting: false };
-    if (isTerminal(run.state)) throw nothingAsked(signal.id, run.state);
+    if (isTerminal(run.state) || isUndone(run.state)) throw nothingAsked(signal.id, run.state);
     const asked = whichOf((await tx.query<OpenRow>(openWaits, [signal.id])).rows, signal, run.state);
     checkActor(asked, actor);
     const decision = decisionFor(asked, signal);
@@ -136,6 +136,11 @@ function whichOf(open: readonly OpenRow[], signal: Signal, state: RunState): Ope
   const text = meant.length > 0 && !only ? 'asked that until its time was up' : which;
   const hint = inTime.length > 1 ? ': say which by step, item or key' : '';
   throw new CronwrightError('conflict', `run "${signal.id}" ${text}${hint}`, { details });
+}
+
+/** What it asked is of no use any more. */
+function isUndone(state: RunState): boolean {
+  return state === 'rolling_back' || state === 'rollback_failed';
 }
 
 function describeOpen({ step, item, key, kind, message, choices }: OpenRow) {

@@ -8,6 +8,7 @@ import type { Events } from '../observe/events.ts';
 import type { StepWrite } from '../queue/fenced-write.ts';
 import { cancelOpenWaits } from '../store/waits.ts';
 import { runTimeoutMs, tellTimeouts } from './adaptive-timeouts.ts';
+import { exhaustedPolicy } from './after-failure.ts';
 import { endChildren } from './child-step.ts';
 import { type UndoEnd, undoSteps } from './compensate.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
@@ -182,8 +183,8 @@ function judgeFailure(run: LiveRun, step: string, error: StoredError, deps: Exec
     const delayMs = retryDelayMs(policy, used + 1, deps.random());
     return { kind: 'retry_later', untilMs: deps.clock.now() + delayMs, error: named };
   }
-  const definition = run.compiled.byId.get(step)?.definition;
-  const isDead = !timedOut && (definition?.onExhausted ?? run.compiled.pipeline.onExhausted) === 'dead_letter';
+  const failing = run.compiled.byId.get(step);
+  const isDead = !timedOut && failing !== undefined && exhaustedPolicy(run, failing, undefined) === 'dead_letter';
   return { kind: 'finish', state: isDead ? 'dead_letter' : 'failed', error: named, timedOut };
 }
 
@@ -203,12 +204,12 @@ async function compensate(run: LiveRun, verdict: Verdict & { kind: 'finish' }, d
 /** `on_failure` after a failure, then `finally` after everything; what fails there fails the run. */
 async function cleanUp(run: LiveRun, verdict: Verdict & { kind: 'finish' }, deps: ExecuteDeps): Promise<Verdict> {
   run.cleaningUp = true;
-  if (verdict.state === 'failed') {
+  const isFailed = verdict.state === 'failed' || verdict.state === 'dead_letter';
+  if (isFailed) {
     const undone = await compensate(run, verdict, deps);
     if (undone.kind !== 'done') return unfinishedUndo(undone);
   }
   let end = verdict;
-  const isFailed = verdict.state === 'failed' || verdict.state === 'dead_letter';
   const groups = [isFailed ? run.compiled.onFailure : [], run.compiled.finally];
   for (const steps of groups) {
     if (steps.length === 0) continue;

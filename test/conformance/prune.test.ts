@@ -39,6 +39,13 @@ describe.each(databaseVariants)('pruning on $name', (variant) => {
       `insert into cronwright.history (run_id, seq, tenant, at, transitions) values ($1, 2, 'default', $2, '[]')`,
       [id, at],
     );
+    await sql(
+      db,
+      `insert into cronwright.waits (run_id, step, item, key, tenant, kind, asked_by, attempt, starter_may_answer, asked_at,
+        on_timeout, state, told)
+      values ($1, 's', -1, 'approval/1', 'default', 'approval', 'step', 1, true, $2, 'fail', 'answered', true)`,
+      [id, at],
+    );
     return id;
   }
   const left = async (table: string, column: string) =>
@@ -53,6 +60,7 @@ describe.each(databaseVariants)('pruning on $name', (variant) => {
     expect(result).toMatchObject({ runs: 3, isMore: false });
     expect((await left('runs', 'id')).sort()).toEqual([live, ...young, ...rare].sort());
     expect((await left('history', 'run_id')).sort()).toEqual([live, ...young, ...rare].sort());
+    expect((await left('waits', 'run_id')).sort()).toEqual([live, ...young, ...rare].sort());
     // Logs go sooner; those of a live run stay.
     expect((await left('logs', 'run_id')).sort()).toEqual([live, young[1]].sort());
     const counts = await sql<{ n: number; rows: number }>(

@@ -65,6 +65,8 @@ describe('the core set', () => {
         'step_attempts_total',
         'step_duration_seconds',
         'step_retries_total',
+        'waits_ended_total',
+        'waits_open',
       ].sort(),
     );
   });
