@@ -10,6 +10,7 @@ import { CronwrightError, errorMessage } from '../domain/errors.ts';
 import { nextOccurrences } from '../foresight/next.ts';
 import { requireSafeAddress } from '../http/access.ts';
 import { createHttpServer } from '../http/create-http-server.ts';
+import { createDiskWatch } from '../maintenance/disk-watch.ts';
 import { createEventBus } from '../observe/events.ts';
 import type { Logger } from '../observe/log.ts';
 import { createMetrics } from '../observe/metrics.ts';
@@ -109,7 +110,20 @@ export function createApp(options: AppOptions): App {
     const sampler = createMetricsSampler({ db, metrics, events });
     await sampler.start();
     cleanUps.add('metrics-sampler', () => sampler.stop());
-    const readiness = createReadiness({ db, events, engine: running, leaseMs: settings.timing.leaseMs });
+    const disk = createDiskWatch({
+      dataDir: settings.dataDir,
+      events,
+      onChange: (isFull) => running.pauseClaims(isFull),
+    });
+    await disk.start();
+    cleanUps.add('disk-watch', () => disk.stop());
+    const readiness = createReadiness({
+      db,
+      events,
+      engine: running,
+      leaseMs: settings.timing.leaseMs,
+      diskProblem: () => disk.problem(),
+    });
     cleanUps.add('readiness', () => readiness.close());
 
     const server = createHttpServer({
@@ -161,8 +175,7 @@ export function createApp(options: AppOptions): App {
           limits = fresh.sharedLimits;
           log.info({ ...limits }, 'limits of tenants and queues changed');
         }
-        if (needsRestart(filed, fresh))
-          log.warn({}, 'cronwright.yaml changed: restart to put its settings in force');
+        if (needsRestart(filed, fresh)) log.warn({}, 'cronwright.yaml changed: restart to put its settings in force');
         const pipelines = await loadCheckedPipelines({ ...settings, calendars: fresh.calendars }, registry);
         if (pipelines.hash === running.ownHash()) return;
         await running.apply(pipelines);

@@ -1,4 +1,4 @@
-// Whether this node can do its work: the database answers, schedules are looked at, leases are kept alive.
+// Whether this node can do its work: the database answers, schedules are looked at, leases are kept alive, files can be written.
 import { type Database, statement } from '../db/database.ts';
 import { errorMessage } from '../domain/errors.ts';
 import type { Readiness } from '../http/http-context.ts';
@@ -9,7 +9,14 @@ const ping = statement('ready_ping', 'select 1', { timeoutMs: 2_000 });
 /** The scheduler looks at least every 60 s. */
 const longestTickMs = 90_000;
 
-export function createReadiness(options: { db: Database; events: EventBus; engine: Engine; leaseMs: number }): {
+export function createReadiness(options: {
+  db: Database;
+  events: EventBus;
+  engine: Engine;
+  leaseMs: number;
+  /** What is wrong with the data directory; undefined: nothing. */
+  diskProblem: () => string | undefined;
+}): {
   check(): Promise<Readiness>;
   close(): void;
 } {
@@ -33,7 +40,9 @@ export function createReadiness(options: { db: Database; events: EventBus; engin
     async check() {
       const sinceTickMs = engine.clock.monotonic() - lastTick;
       const sinceBeatMs = engine.sinceLastBeatMs();
+      const diskProblem = options.diskProblem();
       const checks = {
+        disk: verdict(diskProblem === undefined, `the data directory cannot be written: ${diskProblem}`),
         database: await checkDatabase(),
         scheduler: verdict(sinceTickMs < longestTickMs, `has not looked at schedules for ${seconds(sinceTickMs)}`),
         workers: verdict(sinceBeatMs < options.leaseMs, `the last heartbeat was ${seconds(sinceBeatMs)} ago`),

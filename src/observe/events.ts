@@ -75,7 +75,7 @@ export interface Events {
     stepType: string;
     attempt: number;
     item?: number;
-    /** success, failure, timeout, cancellation, skip */
+    /** success, failure, timeout, cancellation, skip; wait: it ended by a question */
     result: string;
     durationMs: number;
     error?: string;
@@ -105,6 +105,9 @@ export interface Events {
   'scheduler.ticked': { at: number; due: number };
   'clock.jumped': { byMs: number };
   'clock.skewed': { byMs: number };
+  /** Nothing can be written to the data directory: the node takes no runs. */
+  'disk.full': { dataDir: string; reason: string };
+  'disk.recovered': { dataDir: string };
   'config.applied': {
     hash: string;
     pipelines: number;

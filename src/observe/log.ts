@@ -36,9 +36,7 @@ export interface LogOptions {
 const maxBufferedBytes = 16 * 1024 * 1024;
 
 export function createLog(options: LogOptions): Logger {
-  const output = options.destination
-    ? undefined
-    : pino.destination({ fd: 1, sync: false, maxLength: maxBufferedBytes });
+  const output = options.destination ? undefined : standardOutput();
   const target = options.destination ?? output ?? process.stdout;
   const readable = options.pretty ? createReadableLine(options.colour ?? true) : (line: string) => line;
   const logger = pino(
@@ -53,6 +51,24 @@ export function createLog(options: LogOptions): Logger {
     { write: (line: string) => target.write(readable(redactLine(line))) },
   );
   return adapt(logger, () => output?.flushSync());
+}
+
+/** Lines that cannot be written, the disk being full, wait for the next one and are dropped above the cap; the node goes on. */
+function standardOutput() {
+  const output = pino.destination({ fd: 1, sync: false, maxLength: maxBufferedBytes });
+  let isFailing = false;
+  output.on('error', () => {
+    isFailing = true;
+  });
+  output.on('write', () => {
+    isFailing = false;
+  });
+  const flush = output.flushSync.bind(output);
+  // It tries for ever where writing fails, and it is called at exit, too.
+  output.flushSync = () => {
+    if (!isFailing) flush();
+  };
+  return output;
 }
 
 function adapt(logger: pino.Logger, flush: () => void): Logger {

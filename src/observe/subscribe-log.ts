@@ -45,6 +45,8 @@ const levels: Levels = {
   'scheduler.ticked': 'none',
   'clock.jumped': ({ byMs }) => (Math.abs(byMs) > alertingJumpMs ? 'error' : 'warn'),
   'clock.skewed': ({ byMs }) => (Math.abs(byMs) > alertingJumpMs ? 'error' : 'warn'),
+  'disk.full': 'error',
+  'disk.recovered': 'info',
   'config.applied': 'info',
   'config.rejected': 'error',
   'config.adopted': 'info',
