@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { announceRuns } from '../../src/control/announce-runs.ts';
 import { newRunOf, requirePipeline } from '../../src/control/start-run.ts';
-import type { Database } from '../../src/db/database.ts';
+import type { Database, Statement } from '../../src/db/database.ts';
 import { createPostgres } from '../../src/db/postgres.ts';
 import type { Pipeline } from '../../src/domain/pipeline.ts';
 import type { SharedLimits } from '../../src/domain/shared-limits.ts';
@@ -21,6 +21,20 @@ type Tenant = (typeof tenants)[number];
 const pipelines: Pipeline[] = tenants.map((tenant) =>
   testPipeline('p', { tenant, steps: [testStep('a', [], { uses: 'test.do' })] }),
 );
+
+/** Tells each time that the notes of other nodes are read. */
+function counting(db: Database, onRead: () => void): Database {
+  return new Proxy(db, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name);
+      if (name !== 'query') return typeof value === 'function' ? value.bind(target) : value;
+      return (asked: Statement, params: readonly unknown[]) => {
+        if (asked.name === 'read_fair_tags') onRead();
+        return target.query(asked, params);
+      };
+    },
+  });
+}
 
 describe('tenants that share a queue', () => {
   let test: TestDatabase;
@@ -122,14 +136,28 @@ describe('tenants that share a queue', () => {
     ids.push(...(await enqueue(first, 'default', 50)));
     await first.stop();
     worlds = [];
-    const second = await startWorld(test.db, noLimits, 0);
-    const third = await startWorld(other, noLimits, 0);
+    const reads = [0, 0];
+    const second = await startWorld(
+      counting(test.db, () => {
+        reads[0] = (reads[0] ?? 0) + 1;
+      }),
+      noLimits,
+      0,
+    );
+    const third = await startWorld(
+      counting(other, () => {
+        reads[1] = (reads[1] ?? 0) + 1;
+      }),
+      noLimits,
+      0,
+    );
     for (const world of [third, second, third]) {
       ids.push(...(await enqueue(world, 'default', 50)));
       const given = await lastTag();
-      // What one node gives out the others know within about a second.
       await eventually(async () => expect(await notedTag()).toBeGreaterThanOrEqual(given));
-      await new Promise((resolve) => setTimeout(resolve, 1_200));
+      // What one node gives out the others know once they have read it.
+      const known = [...reads];
+      await eventually(async () => expect(reads.every((n, i) => n > (known[i] as number) + 1)).toBe(true));
     }
     const rows = await sql<{ run_id: string }>(
       test.db,
