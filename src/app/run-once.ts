@@ -101,17 +101,30 @@ export async function runOnce(options: RunOnceOptions): Promise<RunOnceResult> {
   }
 }
 
+/** Nobody can answer here: only a daemon on the same database takes answers. */
+function newQuestions({ id, waits, state }: RunDetail, told: Set<string>): string[] {
+  const asked = waits.filter((wait) => wait.state === 'open' && wait.kind !== 'timer' && !isTerminal(state));
+  return asked.flatMap(({ step, item, key, message, kind }) => {
+    const place = `${step}/${item ?? -1}/${key}`;
+    if (told.has(place)) return [];
+    told.add(place);
+    return [`${step} asks: ${message ?? kind} (answer by a daemon on the same database: cronwright signal ${id})`];
+  });
+}
+
 async function follow(engine: Engine, tenant: string, id: string, options: RunOnceOptions): Promise<RunOnceResult> {
   const { db } = engine.control;
   const signal = options.signal ?? new AbortController().signal;
   let cursor: string | undefined;
   let isCancelled = false;
+  const told = new Set<string>();
   for (;;) {
     const run = await getRun(db, tenant, id);
     const steps = await runSteps(db, tenant, id);
     const page = await runLogs(db, tenant, id, { cursor, limit: 1_000, follow: true });
     cursor = page.next_cursor ?? cursor;
     options.onUpdate?.({ run, steps, lines: page.items });
+    for (const note of newQuestions(run, told)) options.onNote?.(note);
     if (isTerminal(run.state) && page.next_cursor === null) return { run, steps };
     if (signal.aborted && !isCancelled) {
       isCancelled = true;
