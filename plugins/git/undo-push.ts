@@ -7,7 +7,7 @@ import { classifyGitFailure } from './git-failure.ts';
 import type { Remote } from './remote.ts';
 import { targetTip } from './target-branch.ts';
 
-export interface PushNote {
+interface PushNote {
   ref: string;
   /** What we push. */
   commit: string;
