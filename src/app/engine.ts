@@ -29,6 +29,7 @@ import { createSecrets } from '../store/secrets.ts';
 import { createAdaptiveTimeouts } from '../worker/adaptive-timeouts.ts';
 import { createAttemptHost } from '../worker/attempt-host.ts';
 import { createCheckpointWriter } from '../worker/checkpoint-writer.ts';
+import type { ChildDeps } from '../worker/child-runs.ts';
 import { createDefinitions } from '../worker/definitions.ts';
 import { createOutboxDelivery } from '../worker/deliver-outbox.ts';
 import { createDeliveryServices } from '../worker/delivery-services.ts';
@@ -230,6 +231,15 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
   const host = createStepHost(settings, options.env, options.apiUrl);
   const workspaces = createRunWorkspaces({ dataDir: settings.dataDir, home, events });
   cleanUps.add('workspaces', () => workspaces.stop());
+  const children: ChildDeps = {
+    db,
+    catalog: inForce,
+    onReady: offerWork,
+    onRequests(holder) {
+      if (holder === node.id) heartbeat.beatNow();
+      else hints.tell('requests', holder);
+    },
+  };
   const observed = createObservedStep({
     services: createAttemptHost({
       db,
@@ -242,6 +252,7 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
       run: (id) => pool.runs.get(id),
       onWorkspace: (id) => workspaces.note(id),
       onOutbox: () => outbox.wake(),
+      children,
       connection: (name, readOnly) => connection(name, readOnly),
     }),
     events,
@@ -277,15 +288,7 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
     hasFiles: (id) => workspaces.has(id),
     baseEnv: pickVariables(options.env, ['REPO']),
     usesCache: options.usesCache ?? true,
-    children: {
-      db,
-      catalog: inForce,
-      onReady: offerWork,
-      onRequests(holder) {
-        if (holder === node.id) heartbeat.beatNow();
-        else hints.tell('requests', holder);
-      },
-    },
+    children,
     rateLimits: createSharedRateLimits({ db, clock, events, node: node.id }),
     random: options.random ?? Math.random,
   };

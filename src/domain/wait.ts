@@ -59,7 +59,7 @@ export function timeoutAnswer(
 }
 
 /** Of several the one that is shown first: what people can end before what time ends. */
-export function firstShown<Wait extends { kind: AskedKind }>(open: readonly Wait[]): Wait {
+export function firstShown<Wait extends { kind: AskedKind | 'children' }>(open: readonly Wait[]): Wait {
   return open.find(({ kind }) => kind !== 'timer') ?? (open[0] as Wait);
 }
 

@@ -126,6 +126,11 @@ export interface StepContext {
    * Throws a fatal `WaitTimedOut` where the time was up and `onTimeout` is `fail`.
    */
   suspend(question: Suspension): Promise<SuspensionAnswer>;
+  /**
+   * Starts a run of another pipeline of the tenant, once a key however often the step is tried. With `wait` the attempt ends here
+   * as a wait (as with `suspend`) until that run has ended; a run that did not complete is its error. Inputs are masked and stored.
+   */
+  startRun(run: RunToStart): Promise<StartedRun>;
   /** Set where the outbox makes this call: then the workspace is empty, and there are no checkpoint and no artifacts. */
   readonly delivery: Delivery | undefined;
   /** Set while the step's `compensate` runs. */
@@ -137,6 +142,26 @@ export interface StepContext {
   readonly traceparent: string | undefined;
   /** Settings of the host that built-in plugins obey: what networks may be reached, where data lives. */
   readonly host: HostSettings;
+}
+
+export interface RunToStart {
+  pipeline: string;
+  inputs?: { [key: string]: Json };
+  /** 1 (first) … 10; default: that of this run. */
+  priority?: number;
+  /** Whether the step goes on only once the run has ended. Default false. */
+  wait?: boolean;
+  /** Names the run within the step (and item). Default: the ordinal of the call in the attempt (`run/1`). */
+  key?: string;
+}
+
+export interface StartedRun {
+  runId: string;
+  /** `pending`; `completed` where it was waited for. */
+  state: string;
+  failedItems: number;
+  /** What its steps gave, by step; null where nobody waits, or above 1 MB. */
+  outputs: { [step: string]: Json } | null;
 }
 
 /** What `ctx.suspend` asks. Texts and `form` are masked and stored: they are shown to whoever may see the run. */

@@ -9,7 +9,9 @@ import type {
   HostSettings,
   Json,
   ProgramLimits,
+  RunToStart,
   SqlConnection,
+  StartedRun,
 } from './api.ts';
 
 /** One attempt of a step: everything about it that is known before it begins. */
@@ -90,6 +92,8 @@ export interface AttemptServices {
   putOutbox(attempt: Attempt, input: KeptValue): Promise<{ id: string }>;
   /** Puts a question, once for its key: it is durable when this says `open`. */
   ask(attempt: Attempt, question: Question): Promise<Asked>;
+  /** Undefined where the run is waited for and has not ended. */
+  startRun(attempt: Attempt, run: RunToStart & { key: string }): Promise<StartedRun | undefined>;
   /** Absolute path of the run's directory, made where it is missing; called on first use. */
   workspace(attempt: Attempt): string;
 }

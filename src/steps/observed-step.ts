@@ -21,7 +21,7 @@ export type AttemptResult =
   | { kind: 'completed'; output: Json; outputJson: string }
   | { kind: 'failed'; error: StoredError }
   /** Ended by a question: neither a failure nor one of its tries. The question is durable; `error` is what the step threw. */
-  | { kind: 'wait'; waitKind: AskedKind; untilMs: number; error: StoredError }
+  | { kind: 'wait'; waitKind: AskedKind | 'children'; untilMs: number; error: StoredError }
   /** `step`: the attempt's own timeout (class transient). `run`: the signal said that the run's time is up (class fatal). */
   | { kind: 'timeout'; scope: 'step' | 'run'; error: StoredError; abandoned: boolean }
   | { kind: 'cancelled' | 'lease_lost' | 'shutdown'; error: StoredError; abandoned: boolean };

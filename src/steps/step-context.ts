@@ -9,6 +9,8 @@ import type {
   Json,
   Log,
   ProgramLimits,
+  RunToStart,
+  StartedRun,
   StepContext,
   Suspension,
   SuspensionAnswer,
@@ -27,7 +29,7 @@ const noLimits: ProgramLimits = {};
 const eventType = /^[a-z][a-z0-9_]{0,99}$/;
 
 export interface OpenQuestion {
-  readonly kind: AskedKind;
+  readonly kind: AskedKind | 'children';
   readonly key: string;
   readonly untilMs: number;
 }
@@ -65,6 +67,7 @@ export class AttemptContext implements StepContext {
   /** How many questions of a kind this attempt has put without a key. */
   #asked: Map<string, number> | undefined;
   #open: readonly OpenQuestion[] | undefined;
+  #started = 0;
 
   constructor(attempt: Attempt, services: AttemptServices, mask: SecretMask) {
     this.idempotencyKey = attempt.idempotencyKey;
@@ -193,6 +196,29 @@ export class AttemptContext implements StepContext {
     if (found.kind === 'failed') throw new StepError('fatal', found.error.message, { name: found.error.name });
     this.#open = [...(this.#open ?? []), { kind: asked.kind, key: asked.key, untilMs: found.untilMs }];
     throw new StepError('fatal', `the attempt waits for ${asked.key}`, { name: 'Suspended' });
+  }
+
+  get startRun(): StepContext['startRun'] {
+    return (given) => this.#whileRunning(() => this.#startRun(given));
+  }
+
+  async #startRun(given: RunToStart): Promise<StartedRun> {
+    if (this.delivery !== undefined || this.compensation !== undefined) {
+      const who = this.compensation ? 'a compensation' : 'a call from the outbox';
+      throw new StepError('fatal', `${who} cannot start runs`, { name: 'NoRuns' });
+    }
+    if (typeof given?.pipeline !== 'string') {
+      throw new StepError('fatal', 'startRun: pipeline is missing, expected the id of a pipeline', {
+        name: 'InvalidRun',
+      });
+    }
+    this.#started += 1;
+    const { key = `run/${this.#started}` } = given;
+    const inputs = encodeOutput(given.inputs ?? {}, this.#mask, 'inputs').output as { [key: string]: Json };
+    const started = await this.#services.startRun(this.#attempt, { ...given, inputs, key: String(key).slice(0, 200) });
+    if (started !== undefined) return started;
+    this.#open = [...(this.#open ?? []), { kind: 'children', key: String(key), untilMs: Number.POSITIVE_INFINITY }];
+    throw new StepError('fatal', `the attempt waits for a run of ${given.pipeline}`, { name: 'Suspended' });
   }
 
   get secrets(): StepContext['secrets'] {

@@ -14,9 +14,11 @@ import { getArtifact, putArtifact } from '../store/artifacts.ts';
 import type { Secrets } from '../store/secrets.ts';
 import { loadStepCheckpoint, saveStepCheckpoint } from '../store/step-checkpoints.ts';
 import { askQuestion } from './ask-question.ts';
+import type { ChildDeps } from './child-runs.ts';
 import { type LiveRun, noteTransition } from './live-run.ts';
 import type { RunLogs } from './run-logs.ts';
 import { reportProgress } from './run-progress.ts';
+import { startChildRun } from './start-child-run.ts';
 
 export interface AttemptHostOptions {
   db: Database;
@@ -33,6 +35,7 @@ export interface AttemptHostOptions {
   onWorkspace: (runId: string) => void;
   /** A call was put into the outbox. */
   onOutbox: () => void;
+  children: ChildDeps;
   /** A named connection of the configuration. */
   connection: (name: string, readOnly: boolean) => Promise<SqlConnection>;
 }
@@ -99,6 +102,7 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
     },
     secret: (_attempt, name) => options.secrets.get(name),
     sql: (_attempt, name, { readOnly }) => options.connection(name, readOnly),
+    startRun: (attempt, request) => startChildRun(options.run(attempt.runId), attempt, request, options),
     ask: (attempt, question) => askQuestion(options.run(attempt.runId), attempt, question, options),
     workspace(attempt) {
       const directory = workspacePath(options.host.dataDir, attempt.runId);

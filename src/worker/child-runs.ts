@@ -22,6 +22,9 @@ export interface ChildDeps {
   onRequests: (node: string) => void;
 }
 
+/** What telling of children takes. */
+export type ChildHost = Pick<ExecuteDeps, 'events' | 'children'>;
+
 /** The items of a child; undefined: the step itself. */
 export type Range = { from: number; to: number; values: readonly unknown[] } | undefined;
 
@@ -38,7 +41,8 @@ export function makePart(
   const { pipeline } = run.compiled;
   const terms = { ...deps.children.catalog.termsOf(pipeline), weight: step.type?.weight ?? 'heavy' };
   // The inputs stay with the parent: there may be thousands of children.
-  return make(run, step, range, generation, true, (options) =>
+  const at = range ? { ...range, generation } : { from: -1, to: 0, generation };
+  return makeChild(run, step, at, true, (options) =>
     createNewRun({ ...pipeline, inputs: {} }, terms, { ...options, queue: queueOf(run, step) ?? run.claimed.queue }),
   );
 }
@@ -64,8 +68,9 @@ export async function makeRunOfPipeline(
   const { tenant } = run.claimed;
   const pipeline = deps.children.catalog.get(tenant, wanted.pipeline);
   if (!pipeline) return refuse('UnknownPipeline', `there is no pipeline "${wanted.pipeline}" of tenant "${tenant}"`);
-  const range = item === undefined ? undefined : { from: item.index, to: item.index + 1, values: [] };
-  const made = make(run, step, range, generation, false, (options) =>
+  const at =
+    item === undefined ? { from: -1, to: 0, generation } : { from: item.index, to: item.index + 1, generation };
+  const made = makeChild(run, step, at, false, (options) =>
     createNewRun(pipeline, deps.children.catalog.termsOf(pipeline), {
       ...options,
       inputs: wanted.inputs,
@@ -82,16 +87,11 @@ function queueOf({ claimed }: LiveRun, { definition }: CompiledStep): string | u
   return /^run-\d+$/.test(claimed.queue) ? claimed.queue : definition.queue;
 }
 
-/** The one id of a child: enqueueing it once more after a crash makes no second run. */
-export function childIdOf(run: LiveRun, step: string, from: number, generation: number): string {
-  return derivedIdBeside(run.claimed.runId, `${step}/${from}/${generation}`);
-}
-
-function make(
+/** `place` tells children of one step apart; without one, their first item does. */
+export function makeChild(
   run: LiveRun,
   step: CompiledStep,
-  range: Range,
-  generation: number,
+  at: { place?: string; from: number; to: number; generation: number; values?: readonly unknown[] },
   isPart: boolean,
   create: (options: NewRunOptions) => NewRun,
 ): MadeChild {
@@ -103,7 +103,6 @@ function make(
   }
   // What the parent holds is held for its children too, or a limit of 1 would wait for itself.
   const held = [...new Set([...(claimed.limits ?? []), ...(record.child?.held ?? [])])];
-  const from = range?.from ?? -1;
   try {
     const made = create({
       origin: 'parent',
@@ -115,18 +114,18 @@ function make(
     });
     const child: ChildOf = {
       step: id,
-      from,
-      to: range?.to ?? 0,
-      generation,
+      from: at.from,
+      to: at.to,
+      generation: at.generation,
       depth,
       held,
-      ...(isPart && range ? { items: range.values } : {}),
+      ...(isPart && at.values ? { items: at.values } : {}),
     };
     const limits = made.limits.filter((key) => !held.includes(key));
     return {
       ok: true,
       child: {
-        run: { ...made, id: childIdOf(run, id, from, generation), limits },
+        run: { ...made, id: derivedIdBeside(claimed.runId, `${id}/${at.place ?? at.from}/${at.generation}`), limits },
         child,
         isPart,
         isAwaited: true,
@@ -162,7 +161,7 @@ function refuse(name: string, message: string): { ok: false; error: StoredError 
 }
 
 /** Tells of runs that are durable now, and gives them slots; the sweep admits what this could not. */
-export async function announceChildren(children: readonly NewChild[], deps: ExecuteDeps): Promise<void> {
+export async function announceChildren(children: readonly NewChild[], deps: ChildHost): Promise<void> {
   for (const { run } of children) {
     deps.events.emit('run.enqueued', {
       runId: run.id,

@@ -36,6 +36,7 @@ export function createDeliveryServices(node: {
     getArtifact: refuse,
     putOutbox: refuse,
     ask: refuse,
+    startRun: refuse,
     /** An empty one for each attempt: a process of its own has to be somewhere. */
     workspace({ idempotencyKey: callId }) {
       withFiles.add(callId);

@@ -49,6 +49,7 @@ const pipelines: Pipeline[] = [
   ]),
   pipeline('launcher', [call('go', [], 'slow-inner', { wait: false }), step('next', ['go'])]),
   pipeline('slow-inner', [step('slow')]),
+  pipeline('starts', [step('starter')]),
   pipeline('waits', [call('ask', [], 'slow-inner')], { finally: [step('sweep')] }),
   pipeline('brief', [call('ask', [], 'slow-inner')], { timeoutMs: 700 }),
   pipeline('unknown', [call('ask', [], 'nowhere')]),
@@ -298,6 +299,28 @@ describe.each(variants)('child runs on $name', (variant) => {
     await resumeRun(control, { tenant: 'default', id, actor: 'tester' });
     expect((await world.reached(id)).state).toBe('completed');
     expect((await childrenOf(id)).length).toBe(6);
+  });
+
+  it('a step starts a run once a key, and goes on with what it gave', async () => {
+    const first = gate(script, 'starter');
+    const id = await world.start('starts');
+    await first.entered;
+    const wanted = { pipeline: 'inner', inputs: { n: 4 }, wait: true };
+    await expect(script.contexts.at(-1)?.startRun(wanted)).rejects.toThrow('waits for a run of inner');
+    const second = gate(script, 'starter');
+    first.open();
+    await second.entered;
+    const context = script.contexts.at(-1);
+    const answer = await context?.startRun(wanted);
+    const [child] = await childrenOf(id);
+    expect(answer).toEqual({ runId: child?.id, state: 'completed', failedItems: 0, outputs: { double: { twice: 8 } } });
+    const other = { pipeline: 'inner', key: 'mine', inputs: { n: 1 } };
+    const started = await context?.startRun(other);
+    expect(await context?.startRun(other)).toEqual(started);
+    await expect(context?.startRun({ pipeline: 'nowhere' })).rejects.toThrow('there is no pipeline "nowhere"');
+    second.open();
+    expect((await world.reached(id)).state).toBe('completed');
+    expect((await childrenOf(id)).length).toBe(2);
   });
 
   it('a priority reaches the children', async () => {

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { lstat, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Json, type StepContext, StepError, type Suspension } from '../api.ts';
+import { type Json, type RunToStart, type StepContext, StepError, type Suspension } from '../api.ts';
 
 type Params = Readonly<Record<string, unknown>>;
 
@@ -36,6 +36,8 @@ export async function answerCall(
       return ctx.outbox.put();
     case 'suspend':
       return ctx.suspend(given as unknown as Suspension);
+    case 'startRun':
+      return ctx.startRun(given as unknown as RunToStart);
     case 'secrets.get':
       return ctx.secrets.get(text(given, 'name'));
     case 'sql.open':

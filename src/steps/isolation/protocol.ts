@@ -1,5 +1,15 @@
 // The messages between a node and a step in a process of its own; docs/STEP-PROTOCOL.md describes them for other languages.
-import type { Artifact, Compensation, Delivery, HostSettings, Json, Suspension, SuspensionAnswer } from '../api.ts';
+import type {
+  Artifact,
+  Compensation,
+  Delivery,
+  HostSettings,
+  Json,
+  RunToStart,
+  StartedRun,
+  Suspension,
+  SuspensionAnswer,
+} from '../api.ts';
 import type { PluginSource } from '../load-plugins.ts';
 
 export const protocolVersion = 1;
@@ -65,6 +75,7 @@ export interface Calls {
   'artifacts.get': { params: { id: string }; answer: { artifact: Artifact; file: string } };
   'outbox.put': { params: Record<string, never>; answer: { id: string } };
   suspend: { params: Suspension; answer: SuspensionAnswer };
+  startRun: { params: RunToStart; answer: StartedRun };
   'secrets.get': { params: { name: string }; answer: string };
   'sql.open': { params: { name: string; readOnly: boolean }; answer: null };
   'sql.query': {

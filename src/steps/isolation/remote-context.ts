@@ -85,6 +85,7 @@ export function createRemoteContext(
       },
     },
     suspend: (question) => call('suspend', question),
+    startRun: (run) => call('startRun', run),
     secrets: { get: (name) => call('secrets.get', { name }) },
     async sql(name, options) {
       const connection = { name, readOnly: options?.readOnly ?? false };

@@ -2,7 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { decisionsOf, type Question, timeoutAnswer, usualDecision } from '../../domain/wait.ts';
-import { type Artifact, type HostSettings, type Json, type SqlConnection, StepError } from '../api.ts';
+import { type Artifact, type HostSettings, type Json, type RunToStart, type SqlConnection, StepError } from '../api.ts';
 import type { Asked, AttemptServices, LogLine } from '../attempt-services.ts';
 
 /** What a step did to its host, in the order it did it. */
@@ -16,6 +16,8 @@ export interface Recorded {
   outbox: Map<string, unknown>;
   /** Questions that the step put, each once. */
   waits: Question[];
+  /** Runs that the step started, by key. */
+  startedRuns?: Map<string, RunToStart & { runId: string }>;
 }
 
 /** One thing a step did, as it happens. */
@@ -86,6 +88,13 @@ export function createRecordingServices(recorded: Recorded, options: RecordingOp
     async putOutbox({ idempotencyKey: id }, { value }) {
       recorded.outbox.set(id, value);
       return { id };
+    },
+    async startRun(_attempt, run) {
+      recorded.startedRuns ??= new Map();
+      const runId = recorded.startedRuns.get(run.key)?.runId ?? randomUUID();
+      recorded.startedRuns.set(run.key, { ...run, runId });
+      // As if each that is waited for completed at once.
+      return { runId, state: run.wait ? 'completed' : 'pending', failedItems: 0, outputs: run.wait ? {} : null };
     },
     async ask(_attempt, question) {
       const isNew = !recorded.waits.some(({ key }) => key === question.key);
