@@ -19,7 +19,8 @@ import { type OwnCluster, openOwnCluster } from '../support/postgres-server.ts';
 import { startWireProxy, type WireProxy } from '../support/wire-proxy.ts';
 
 export const leaseMs = 2_000;
-const timing = 'timing: { lease: 2s, heartbeat: 500ms, rescue: 500ms, poll: 200ms, drain: 3s }\n';
+const quickTiming =
+  'log: { level: debug }\ntiming: { lease: 2s, heartbeat: 500ms, rescue: 500ms, poll: 200ms, drain: 3s }\n';
 
 export interface Effect {
   run: string;
@@ -98,8 +99,8 @@ export async function createChaosWorld(options: WorldOptions): Promise<ChaosWorl
   const yaml = options.pipelines.map((text) => text.replaceAll('DIR', effectsDir)).join('\n---\n');
   await writeFile(join(configDir, 'pipelines/all.yaml'), yaml);
   const plugin = join(packageRoot, 'test/chaos/effects-plugin/index.ts');
-  const settings = options.settings ?? timing;
-  await writeFile(join(configDir, 'cronwright.yaml'), `log: { level: debug }\nplugins: ["${plugin}"]\n${settings}`);
+  const settings = options.settings ?? quickTiming;
+  await writeFile(join(configDir, 'cronwright.yaml'), `plugins: ["${plugin}"]\n${settings}`);
   const places: Place[] = [];
   const daemons: Daemon[] = [];
   const killed = new Set<number>();
