@@ -1,8 +1,8 @@
 // Pauses and resumes a pipeline or a whole tenant: nothing of it starts meanwhile, and its schedules owe nothing for the time.
 import { uuidv7 } from 'uuidv7';
 import { CronwrightError } from '../domain/errors.ts';
-import { beginPause, endPause, type Pause } from '../queue/pauses.ts';
-import { type SettledPauses, settlePauses } from '../queue/settle-pauses.ts';
+import { beginPause, countRunsOf, endPause, type Pause } from '../queue/pauses.ts';
+import { settlePauses } from '../queue/settle-pauses.ts';
 import { admitQuietly } from './announce-runs.ts';
 import type { ControlContext } from './control-context.ts';
 
@@ -21,7 +21,7 @@ export interface PauseScopeRequest extends PauseScope {
 
 export interface PausedScope {
   pause: Pause;
-  /** Runs that were held at once, and runs whose workers were asked. */
+  /** Runs that it holds, and runs that were asked and have not obeyed yet. */
   held: number;
   asked: number;
 }
@@ -44,10 +44,11 @@ export async function pauseScope(context: ControlContext, request: PauseScopeReq
     ...(reason === undefined ? {} : { reason }),
     ...(until === undefined ? {} : { until: until.getTime() }),
   });
-  const settled = await settle(context);
+  await settle(context);
   wake.scheduler();
   wake.requests(null);
-  return { pause, held: settled.held, asked: settled.asked };
+  const { held, asked } = await countRunsOf(db, pause.id);
+  return { pause, held, asked };
 }
 
 /** Throws `conflict` where it is not paused. What somebody paused for itself stays paused. */
@@ -56,21 +57,24 @@ export async function resumeScope(
   { tenant, pipeline, actor }: PauseScope & { actor: string },
 ): Promise<{ letGo: number }> {
   const { db, events, wake } = context;
-  const ended = await db.transaction((tx) => endPause(tx, { tenant, pipeline, by: actor }));
-  if (!ended) throw notPaused(tenant, pipeline);
+  // Counted in the transaction: from then on any node may let them go.
+  const letGo = await db.transaction(async (tx) => {
+    const ended = await endPause(tx, { tenant, pipeline, by: actor });
+    return ended && (await countRunsOf(tx, ended.id)).freed;
+  });
+  if (letGo === undefined) throw notPaused(tenant, pipeline);
   events.emit('pipeline.resumed', { tenant, ...(pipeline === null ? {} : { pipeline }), actor });
-  const { letGo } = await settle(context);
+  await settle(context);
   wake.scheduler();
   wake.requests(null);
   return { letGo };
 }
 
-async function settle(context: ControlContext): Promise<SettledPauses> {
+async function settle(context: ControlContext): Promise<void> {
   const settled = await settlePauses(context.db);
   await admitQuietly(context, settled.keys);
   if (settled.keys.length > 0 || settled.letGo > 0) context.wake.workers();
   if (settled.hasTimer || settled.keys.length > 0) context.wake.timers();
-  return settled;
 }
 
 function alreadyPassed(until: Date): CronwrightError {

@@ -83,6 +83,16 @@ const wakeSchedules = statement(
   where tenant = $1 and ($2 = '' or pipeline = $2) and enabled and removed_at is null`,
 );
 
+// What another pause covers as well is not this one's to let go.
+const reach = statement(
+  'count_runs_of_pause',
+  `select count(*) filter (where q.state = 'paused') as held, count(*) filter (where q.state <> 'paused') as asked,
+    count(*) filter (where q.state = 'paused' and not exists (
+      select 1 from cronwright.pauses p
+      where p.tenant = q.tenant and p.pipeline in ('', q.pipeline) and p.ended_at is null)) as freed
+  from cronwright.queue q where q.held_by = $1`,
+);
+
 // Times before the oldest cursor are decided, and the rows that name a pause are gone with its last run.
 const forget = statement(
   'forget_pauses',
@@ -131,6 +141,15 @@ export async function endPause(
   const [row] = (await tx.query<PauseRow>(end, [of.tenant, pipeline, of.by, now])).rows;
   await tx.query(wakeSchedules, [of.tenant, pipeline, now]);
   return row && toPause(row);
+}
+
+/** Runs that a pause holds, those it has asked to hold still, and those that its end lets go. */
+export async function countRunsOf(
+  db: Queryable,
+  pause: string,
+): Promise<{ held: number; asked: number; freed: number }> {
+  const { rows } = await db.query<{ held: number; asked: number; freed: number }>(reach, [pause]);
+  return rows[0] ?? { held: 0, asked: 0, freed: 0 };
 }
 
 /** Ends those whose time is up. */

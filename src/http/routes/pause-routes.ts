@@ -78,8 +78,8 @@ const pauseBody = z.strictObject({ reason, until: instantText.optional().describ
 const pausedScope = z
   .object({
     paused: pauseView,
-    held: z.int().describe('runs that are held since now'),
-    asked: z.int().describe('runs that were asked to stop before their next step, item or attempt'),
+    held: z.int().describe('runs that it holds'),
+    asked: z.int().describe('runs that were asked to stop before their next step, item or attempt, and have not yet'),
   })
   .meta({ id: 'PausedScope' });
 
