@@ -6,6 +6,7 @@ import { CronwrightError, errorMessage } from '../domain/errors.ts';
 import { type ForkPlan, stepsKeptByFork } from '../domain/kept-steps.ts';
 import { createNewRun, type NewRun } from '../domain/new-run.ts';
 import type { Pipeline } from '../domain/pipeline.ts';
+import { isTerminal, type RunState } from '../domain/run.ts';
 import { enqueueRuns } from '../queue/enqueue-runs.ts';
 import { encodeOutput } from '../steps/encode-output.ts';
 import { SecretMask } from '../steps/secret-mask.ts';
@@ -49,6 +50,12 @@ const putOutputs = statement(
   where s.run_id = $1 and s.item = -1 and s.step = u.step`,
 );
 
+// Those of a rollback down to a step, after which the run goes on, are reset.
+const undoing = statement(
+  'find_undoing_of_run',
+  "select step from cronwright.compensations where run_id = $1 and state <> 'reset' limit 1",
+);
+
 // Number 1 is the enqueue; nobody else can have written of a run that is not committed yet.
 const tell = statement(
   'tell_forked',
@@ -57,7 +64,7 @@ const tell = statement(
     jsonb_build_array($3::jsonb || jsonb_build_object('at', floor(extract(epoch from now()) * 1000)))::json)`,
 );
 
-/** Throws `not_found`, `invalid_input` (what cannot be edited or kept), `conflict` (version), `limit_reached`. */
+/** Throws `not_found`, `invalid_input` (what cannot be edited or kept), `conflict` (version, being undone), `limit_reached`. */
 export async function forkRun(
   starter: RunStarter,
   id: string,
@@ -70,6 +77,7 @@ export async function forkRun(
   const forked = await context.db.transaction(async (tx) => {
     // A live run's worker cannot write while its row is locked: what is read and what is copied are the same.
     const parent = await lockRun(tx, caller.tenant, id);
+    if (!isTerminal(parent.state)) await refuseWhileUndone(tx, id, parent.state);
     const from = await readSourceRun(tx, id);
     const old = await requireVersion(tx, caller.tenant, parent.pipeline, from.pipeline_version);
     const pipeline = request.version === 'current' ? requirePipeline(context, caller.tenant, parent.pipeline) : old;
@@ -91,6 +99,15 @@ export async function forkRun(
   await announceRuns(context, [forked.run]);
   const { run, kept_steps, edited } = forked;
   return { ...startedRun(context, run), parent_id: id, kept_steps, edited };
+}
+
+/** What has completed and is undone next is nothing to go on from. Once it has ended, its steps say what became of them. */
+async function refuseWhileUndone(tx: Queryable, id: string, state: RunState): Promise<void> {
+  const isLeft = state === 'rolling_back' || state === 'rollback_failed';
+  if (!isLeft && (await tx.query(undoing, [id])).rows.length === 0) return;
+  throw new CronwrightError('conflict', `run "${id}" is being undone: fork it once it has ended`, {
+    details: { state, requested: 'fork' },
+  });
 }
 
 function newFork(

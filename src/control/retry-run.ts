@@ -7,7 +7,14 @@ import { enqueueRuns } from '../queue/enqueue-runs.ts';
 import { announceRuns } from './announce-runs.ts';
 import { lockRun } from './lock-run.ts';
 import { type Caller, type RunStarter, type StartedRun, startedRun } from './start-run.ts';
-import { readSourceRun, readStepStates, requireVersion, scheduleOf, takeOverSteps } from './take-over-steps.ts';
+import {
+  readSourceRun,
+  readStepStates,
+  requireVersion,
+  scheduleOf,
+  takeOverEdits,
+  takeOverSteps,
+} from './take-over-steps.ts';
 
 export interface RetriedRun extends StartedRun {
   parent_id: string;
@@ -41,6 +48,7 @@ export async function retryRun(starter: RunStarter, id: string, caller: Caller):
     const continued = pipeline.steps.map((step) => step.id).filter((step) => !kept.includes(step));
     await enqueueRuns(tx, [run]);
     await takeOverSteps(tx, { from: id, to: run.id }, { kept, continued });
+    await takeOverEdits(tx, { from: id, to: run.id });
     return { run, kept };
   });
   await announceRuns(context, [run]);

@@ -44,6 +44,15 @@ const copySteps = statement(
   on conflict do nothing`,
 );
 
+// What somebody put in place of a step's output stands also where the step runs again.
+const copyEdits = statement(
+  'copy_edited_outputs',
+  `insert into cronwright.step_runs (run_id, step, item, tenant, state, attempts, retries, token, rate_limited_ms, edited)
+  select $2, step, item, tenant, 'pending', 0, 0, 0, 0, edited
+  from cronwright.step_runs where run_id = $1 and item = -1 and edited is not null
+  on conflict do nothing`,
+);
+
 // Where the newest files of the old run are: what other nodes have of them is not what its checkpoints speak of.
 const noteHome = statement(
   'note_home_of_files',
@@ -88,6 +97,11 @@ export async function takeOverSteps(
   if (steps.kept.length + steps.continued.length > 0) await refuseUndone(tx, runs.from);
   await tx.query(copySteps, [runs.from, runs.to, steps.kept, steps.continued]);
   await noteHomeOfFiles(tx, runs);
+}
+
+/** Call it after `takeOverSteps`. */
+export async function takeOverEdits(tx: Queryable, runs: { from: string; to: string }): Promise<void> {
+  await tx.query(copyEdits, [runs.from, runs.to]);
 }
 
 /** The run that undoes the ended run `id`, or has done so. */

@@ -55,6 +55,10 @@ const many = testPipeline('many', {
     step('sum', ['each'], { with: { size: '${{ size(steps.each.output) }}', first: '${{ steps.each.output[0].n }}' } }),
   ],
 });
+const undoing = testPipeline('undoing', {
+  version: 'undoing-1',
+  steps: [step('a', [], { uses: 'test.undo' }), step('b', ['a'])],
+});
 const maria = { tenant: 'default', actor: 'maria', origin: 'api' } as const;
 
 const variants = databaseVariants.filter((variant) => variant.isolation !== 'serializable');
@@ -71,7 +75,7 @@ describe.each(variants)('a fork on $name', (variant) => {
   afterAll(() => test.close());
   beforeEach(async () => {
     script = createScript();
-    world = await startEngineWorld({ db: test.db, script, pipelines: [line, files, many] });
+    world = await startEngineWorld({ db: test.db, script, pipelines: [line, files, many, undoing] });
     starter = createRunStarter(world.engine.control);
   });
   afterEach(() => world.stop());
@@ -270,6 +274,22 @@ describe.each(variants)('a fork on $name', (variant) => {
         [parent],
       );
       expect(row?.n).toBe(0);
+    });
+
+    it('while its parent is being undone', async () => {
+      script.failures.set('b', [fatal('no')]);
+      const { entered, open } = gate(script, 'undo a');
+      const parent = await world.start('undoing');
+      await entered;
+      await expect(fork(parent)).rejects.toMatchObject({
+        code: 'conflict',
+        message: expect.stringContaining('being undone'),
+      });
+      open();
+      expect((await world.reached(parent)).state).toBe('failed');
+      const forked = await fork(parent);
+      expect(forked.kept_steps).toEqual([]);
+      expect((await world.reached(forked.id)).state).toBe('completed');
     });
 
     it('where there is no such run', async () => {
