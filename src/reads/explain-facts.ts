@@ -188,6 +188,7 @@ const facts = statement(
       cross join lateral (
         select ${ms('r.finished_at - r.started_at')} as took from cronwright.runs r
         where r.tenant = o.tenant and r.pipeline = o.pipeline and r.state = 'completed' and r.started_at is not null
+          and r.is_part is not true
         order by r.id desc limit 100) e
       group by o.pipeline) d) as durations,
     (select jsonb_build_object('n', count(*), 'since_ms', ${ms('min(s.started_at)')}) from (

@@ -46,7 +46,7 @@ const newestRuns = statement(
   from unnest($1::text[], $2::text[]) as u(tenant, pipeline)
   left join lateral (
     select id, created_at, state from cronwright.runs r
-    where r.tenant = u.tenant and r.pipeline = u.pipeline order by r.id desc limit 1
+    where r.tenant = u.tenant and r.pipeline = u.pipeline and r.is_part is not true order by r.id desc limit 1
   ) r on true
   left join cronwright.queue q on q.run_id = r.id`,
 );

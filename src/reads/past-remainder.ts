@@ -18,7 +18,7 @@ const lastStep = statement(
 const recentRuns = `with recent as (
     select id, state, started_at, finished_at, origin
     from cronwright.runs
-    where tenant = $1 and pipeline = $2 and dry_run = $3
+    where tenant = $1 and pipeline = $2 and dry_run = $3 and is_part is not true
     order by id desc
     limit $4
   )`;

@@ -14,7 +14,7 @@ const durations = statement(
   `with recent as (
     select id, state, attempt, started_at, finished_at
     from cronwright.runs
-    where tenant = $1 and pipeline = $2 and not dry_run
+    where tenant = $1 and pipeline = $2 and not dry_run and is_part is not true
     order by id desc
     limit $3
   ), took as (
