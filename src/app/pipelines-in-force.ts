@@ -34,7 +34,6 @@ export function createPipelinesInForce(registry: Registry, shared: Omit<RunTerms
     get: (tenant, id) => byKey.get(`${tenant}/${id}`),
     list: (tenant) => (tenant === undefined ? sorted : sorted.filter((one) => one.tenant === tenant)),
     termsOf,
-    weightOf: (pipeline) => termsOf(pipeline).weight,
     undoes: (step) => step.compensate !== false && registry.get(step.uses)?.compensates === true,
     routes: () => routes,
     replace(pipelines, newHash) {

@@ -6,8 +6,6 @@ export interface PipelineCatalog {
   get(tenant: string, id: string): Pipeline | undefined;
   /** All pipelines, or those of one tenant, by id. */
   list(tenant?: string): readonly Pipeline[];
-  /** Light where all its steps are. */
-  weightOf(pipeline: Pipeline): 'light' | 'heavy';
   /** What a new run of it is enqueued with. */
   termsOf(pipeline: Pipeline): RunTerms;
   /** Whether what a step of it did can be undone. */

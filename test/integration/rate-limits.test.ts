@@ -78,7 +78,8 @@ describe('rate limits', () => {
     await eventually(async () => expect(await sql(test.db, 'select key from cronwright.rate_limits')).toHaveLength(1));
     for (let i = 1; i < 50; i += 1) ids.push(await (i % 2 === 0 ? first : second).start('p'));
     for (const id of ids) await first.reached(id, ['completed']);
-    const inWindow = calls.filter((at) => at > refusedAt && at < refusedAt + 1_990);
+    // Each node has its own estimate of the database's clock, which is off by some of a heartbeat's way on a busy machine.
+    const inWindow = calls.filter((at) => at > refusedAt && at < refusedAt + 1_800).map((at) => at - refusedAt);
     expect(inWindow).toEqual([]);
     expect(calls).toHaveLength(51);
     // They come back spread over a part of the wait, not in one moment.

@@ -73,7 +73,6 @@ function testCatalog(pipelines: readonly Pipeline[]): PipelineCatalog {
   return {
     get: (tenant, id) => pipelines.find((one) => one.tenant === tenant && one.id === id),
     list: (tenant) => pipelines.filter((one) => tenant === undefined || one.tenant === tenant),
-    weightOf: () => 'light',
     undoes: () => true,
     termsOf: () => ({ weight: 'light', limitsOf: () => [], order: { tagOf: () => 0 } }),
     hash: 'test',
