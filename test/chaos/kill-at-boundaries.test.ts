@@ -19,7 +19,7 @@ import { figure, isFull } from './figures.ts';
 
 /** Each round has a seed of its own: `CHAOS_SEED=… CHAOS_ROUNDS=1` has one again. */
 const firstSeed = seedOfThisRun();
-const rounds = Number(process.env.CHAOS_ROUNDS ?? (isFull ? 200 : 14));
+const rounds = Number(process.env.CHAOS_ROUNDS ?? (isFull ? 200 : 8));
 
 const pipelines = [
   `

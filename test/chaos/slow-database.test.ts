@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ChaosWorld, createChaosWorld, examine, settle, startCallers } from './chaos-world.ts';
 import { figure, isFull } from './figures.ts';
 
-const seconds = isFull ? 180 : 25;
+const seconds = isFull ? 180 : 15;
 /** What a heap that is not collected in between may come to. */
 const mostGrowthMb = 64;
 
