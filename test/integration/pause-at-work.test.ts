@@ -294,6 +294,7 @@ describe.each(variants)('pausing at work on $name', (variant) => {
       const waiting = await enqueueRun(test.db, pipelines[0] as Pipeline, later());
       const paused = await pauseScope(control, { ...who, pipeline: 'line', reason: 'a bad release' });
       expect([paused.held, paused.asked]).toEqual([1, 1]);
+      await heard();
       at.open();
       await world.reached(atWork, ['paused']);
       await world.reached(waiting.id, ['paused']);
