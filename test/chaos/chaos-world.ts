@@ -284,10 +284,12 @@ export async function examine(
   let repeats = 0;
   for (const [step, times] of begun) {
     repeats += times.length - 1;
-    const unexplained = times.slice(0, -1).filter(({ pid }) => !excused.has(pid));
-    const pids = new Set(times.map(({ pid }) => pid));
-    if (unexplained.length > 0 || pids.size < times.length)
-      repeatedForNothing.push(`${step}: ${JSON.stringify(times)}`);
+    const unexplained = times.slice(0, -1).filter(({ pid, run }, n) => {
+      // Of one and the same process only a lost lease accounts for two beginnings.
+      const wasKilled = excused.has(pid) && times[n + 1]?.pid !== pid;
+      return !wasKilled && !leasesLost.has(`${pid} ${run}`);
+    });
+    if (unexplained.length > 0) repeatedForNothing.push(`${step}: ${JSON.stringify(times)}`);
   }
   const ends = await sql<{ run_id: string; n: number }>(db, endsOfRuns);
   const twice = ends.filter(({ n }) => n > 1).map(({ run_id, n }) => `${run_id} ended ${n} times`);
