@@ -17,7 +17,7 @@ export interface PrioritizedRun {
 const change = statement(
   'set_priority',
   `with changed as (
-    update cronwright.queue set priority = $2::int2,
+    update cronwright.queue set priority = $2::int2, has_history = true,
       fair = least(fair, coalesce((select f.tag from cronwright.fair_tags f
         where f.tenant = '' and f.queue = substring(queue.queue, '^[^{#@]+') and f.priority = $2::int2), 0))
     where run_id = $1 and priority <> $2::int2

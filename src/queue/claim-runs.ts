@@ -54,6 +54,8 @@ export interface ClaimedRun {
   limits: string[] | null;
   /** The data directory of the node that carried it out last; null: nobody has. */
   home: string | null;
+  /** What happened to it before its first claim is on record. */
+  hasHistory: boolean;
   /** What a person asked for while nobody held the run. */
   request: { kind: 'pause' | 'cancel'; by: string | null; reason: string | null; rollback?: RollbackRequest } | null;
   /** All that is left of it is its rollback. */
@@ -90,7 +92,7 @@ const claim = statement(
       attempt_started_at = coalesce(attempt_started_at, $6::timestamptz, now()), signalled = null
     where run_id = any(array(select run_id from c)) and state = 'pending'
     returning run_id, tenant, pipeline, pipeline_version, schedule, queue, priority, fair, token, claims, attempt,
-      attempt_started_at, started_at, enqueued_at, limits, home, request, request_by, request_reason, request_rollback,
+      attempt_started_at, started_at, enqueued_at, limits, home, has_history, request, request_by, request_reason, request_rollback,
       request_to, rolls_back, rollback_to
   )
   select t.*, coalesce($6::timestamptz, now()) as claimed_at, r.origin, r.inputs, r.nominal_at, r.dry_run, r.actor,
@@ -124,6 +126,7 @@ interface ClaimRow {
   request: 'pause' | 'cancel' | null;
   request_by: string | null;
   request_reason: string | null;
+  has_history: boolean | null;
   request_rollback: boolean | null;
   request_to: string | null;
   rolls_back: boolean | null;
@@ -189,6 +192,7 @@ export async function claimRuns(
     claimedAt: row.claimed_at,
     limits: row.limits,
     home: row.home,
+    hasHistory: row.has_history === true,
     request: row.request === null ? null : toRequest(row, row.request),
     rollback: row.rolls_back ? { to: row.rollback_to } : null,
     record: toRecord(row),

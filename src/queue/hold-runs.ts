@@ -37,7 +37,7 @@ const hold = statement(
       run_at = case when q.state = 'retrying' then null else q.run_at end, wait_kind = null,
       blocked_on = case when q.blocked_on = 'run_at' or q.started_at is null then q.limits[1]
         else q.blocked_on end,
-      request = null, request_by = null, request_reason = null
+      request = null, request_by = null, request_reason = null, has_history = true
     from unnest($1::uuid[], $2::text[]) as u(id, state)
     where q.run_id = u.id and q.state = u.state
     returning q.run_id

@@ -136,9 +136,9 @@ async function becomePart(run: LiveRun, whole: CompiledPipeline, parents: Parent
 export type HasWorkspace = (claimed: Pick<ClaimedRun, 'runId' | 'home' | 'record'>) => boolean;
 
 /** A first claim has nothing behind it, but where the run goes on from another's checkpoints or was woken at its time. */
-function hasPast({ token, record }: ClaimedRun): boolean {
+export function hasPast({ token, record, hasHistory }: ClaimedRun): boolean {
   const goesOn = Boolean(record?.parentId) && !record?.child;
-  return token > 1 || goesOn || Boolean(record?.runAt);
+  return token > 1 || hasHistory || goesOn || Boolean(record?.runAt);
 }
 
 /** What a run asked in earlier claims is read only where it may have asked something. */

@@ -25,6 +25,7 @@ import { findLapsedLeases, rescueRuns } from '../../src/queue/rescue-runs.ts';
 import { setLimits } from '../../src/queue/set-limits.ts';
 import { wakeRuns } from '../../src/queue/wake-runs.ts';
 import { writeCheckpoints } from '../../src/queue/write-checkpoints.ts';
+import { hasPast } from '../../src/worker/load-live-runs.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/http-world.ts';
 import { newRunOf } from '../support/new-run.ts';
@@ -109,7 +110,6 @@ function contextOf(db: Database): ControlContext {
     pipelines: {
       get: () => undefined,
       list: () => [],
-      weightOf: () => 'light',
       undoes: () => false,
       termsOf: () => ({}),
       hash: '',
@@ -215,7 +215,7 @@ async function claim(model: Model, real: Real, n: number): Promise<void> {
   expect(claimed.map((one) => one.runId)).toEqual(expected.map((run) => run.id));
   const seqs = await loadLastSeq(
     real.db,
-    claimed.map((one) => one.runId),
+    claimed.filter(hasPast).map((one) => one.runId),
   );
   for (const one of claimed) {
     const index = model.runs.findIndex((run) => run.id === one.runId);

@@ -18,3 +18,6 @@ alter table cronwright.queue add column if not exists rollback_to text;
 
 -- An answer came that no claim has seen yet.
 alter table cronwright.queue add column if not exists signalled bool;
+
+-- True: history has rows of it from before its first claim, and its first worker numbers on from them.
+alter table cronwright.queue add column if not exists has_history bool;
