@@ -53,7 +53,7 @@ export async function takeBack(ctx: StepContext, tree: string): Promise<void> {
 }
 
 /** Writes a document by way of a temporary file: nobody ever reads half of one, and a killed attempt leaves the old one. */
-export async function writeDocument(tree: string, path: string, content: string): Promise<Written> {
+async function writeDocument(tree: string, path: string, content: string): Promise<Written> {
   const target = join(tree, path);
   const sha256 = createHash('sha256').update(content).digest('hex');
   const temporary = join(tree, '.partial', `${createHash('sha256').update(path).digest('hex')}.md`);

@@ -26,7 +26,7 @@ export interface DecidedTimeout {
 }
 
 /** Fewer than this say little about a 99th percentile: the timeout is then never below its default. */
-export const fewSamples = 20;
+const fewSamples = 20;
 
 export const autoExpectation =
   'a percentile and a factor: p99 × 3, p95 x 1.5, p50 * 4 (p50, p90, p95 or p99; factor 1…100)';

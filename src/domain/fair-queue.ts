@@ -20,7 +20,7 @@ export interface FairLane {
 }
 
 /** What a run costs a tenant of weight 1. */
-export const runCost = 1_000;
+const runCost = 1_000;
 
 export function costOf(weight: number): number {
   return Math.max(1, Math.round(runCost / weight));

@@ -31,7 +31,7 @@ export function limitsOfTenant(limits: SharedLimits, tenant: string): TenantLimi
   return own(limits.tenants, tenant) ?? limits.tenants[anyName] ?? usual;
 }
 
-export function limitsOfQueue(limits: SharedLimits, queue: string): QueueLimits {
+function limitsOfQueue(limits: SharedLimits, queue: string): QueueLimits {
   return own(limits.queues, queue) ?? limits.queues[anyName] ?? {};
 }
 

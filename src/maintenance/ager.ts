@@ -47,7 +47,7 @@ export function createAger(options: AgerOptions): Service {
 }
 
 /** Those named one by one, and the rest together. */
-export function agingQueues({ queues }: SharedLimits): AgingQueues[] {
+function agingQueues({ queues }: SharedLimits): AgingQueues[] {
   const named = Object.keys(queues).filter((name) => name !== anyName);
   const aging = named.flatMap((name): AgingQueues[] => {
     const agingMs = queues[name]?.agingMs;

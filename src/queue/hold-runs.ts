@@ -9,9 +9,6 @@ export interface HeldRun {
   state: RunState;
 }
 
-/** The states a run is held from; a running one is asked, and what waits is held when its wait is over. */
-export const holdableStates = ['scheduled', 'pending', 'retrying'] as const;
-
 // The caller holds the rows' locks, so that the number after the last of a run's history is free; the state is compared again.
 // A run that had begun keeps its slots, as it does in every other wait: a limit of 1 is mutual exclusion for the whole run.
 const hold = statement(

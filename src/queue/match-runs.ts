@@ -27,7 +27,7 @@ export interface MatchedRun {
 }
 
 /** Counting stops here: nobody reads a larger number before acting on it. */
-export const mostCounted = 100_000;
+const mostCounted = 100_000;
 
 const filters = `r.tenant = $1 and ($2::text is null or r.pipeline = $2) and ($3::text is null or r.schedule = $3)
       and ($4::text[] is null or r.origin = any($4)) and ($5::timestamptz is null or r.created_at >= $5)

@@ -12,7 +12,7 @@ const labels: Readonly<Record<string, string>> = {
 };
 
 /** The block of Mermaid text, with its fences. */
-export function renderStatesDiagram(): string {
+function renderStatesDiagram(): string {
   const arrow = (from: string, to: string, label?: string) =>
     `  ${from} --> ${to}${label === undefined ? '' : `: ${label}`}`;
   const ways = runStates.flatMap((from) => nextStates(from).map((to) => arrow(from, to, labels[`${from} ${to}`])));
