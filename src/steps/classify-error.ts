@@ -1,4 +1,5 @@
 // Gives every thing a step can throw a class, and the form in which it is stored.
+import { failureKind } from '../db/retries.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import type { ErrorClass } from '../domain/retry-policy.ts';
 import type { Json } from './api.ts';
@@ -23,6 +24,7 @@ const transientCodes = new Set([
  */
 const transientSqlState = /^(08...|40001|40003|40P01|53...|55P03|57014|57P0[1-5]|58030)$/;
 const classes: ReadonlySet<string> = new Set<ErrorClass>(['transient', 'fatal', 'rate_limited', 'item']);
+const ownErrors: ReadonlySet<unknown> = new Set(['CronwrightError', 'AmbiguousCommitError']);
 const mostCauses = 5;
 
 /** Anything thrown as a stored error: bounded, storable, without secrets. A StepError keeps its class. */
@@ -53,8 +55,10 @@ export function classify(thrown: unknown): ErrorClass {
     if (field(error, 'name') === 'TimeoutError') return 'transient';
     const code = field(error, 'code');
     if (typeof code === 'string' && (transientCodes.has(code) || isTransientSqlState(error, code))) return 'transient';
-    // Cronwright's own errors: the database cannot be reached.
-    if (code === 'unavailable' && field(error, 'name') === 'CronwrightError') return 'transient';
+    // Cronwright's own errors: the database cannot be reached, or its answer was lost.
+    if (code === 'unavailable' && ownErrors.has(field(error, 'name'))) return 'transient';
+    // The pg driver gives lost connections no code.
+    if (failureKind(error) === 'connection') return 'transient';
     const status = field(error, 'status');
     if (status === 429) return 'rate_limited';
     if (typeof status === 'number' && (status === 408 || (status >= 500 && status < 600))) return 'transient';

@@ -1,5 +1,7 @@
 // Classes of thrown things, by table.
+
 import { describe, expect, it } from 'vitest';
+import { AmbiguousCommitError } from '../../../src/db/retries.ts';
 import { StepError } from '../../../src/steps/api.ts';
 import { classify, toStoredError } from '../../../src/steps/classify-error.ts';
 import { SecretMask } from '../../../src/steps/secret-mask.ts';
@@ -26,6 +28,13 @@ describe('classify', () => {
 
   it.each(['ENOENT', 'EACCES', 'EPERM', 'EEXIST', '23505', '42601', 'ERR_INVALID_ARG_TYPE'])('calls %s fatal', (code) =>
     expect(classify(coded(code))).toBe('fatal'));
+
+  it('takes a lost connection of the pg driver, and a write whose answer was lost, as something to try again', () => {
+    const lost = new Error('Connection terminated unexpectedly');
+    expect(classify(lost)).toBe('transient');
+    expect(classify(new AmbiguousCommitError('save_step_checkpoint', lost))).toBe('transient');
+    expect(classify(new Error('my own Connection terminated unexpectedly'))).toBe('fatal');
+  });
 
   it('looks at causes and at the parts of aggregates', () => {
     expect(classify(new TypeError('fetch failed', { cause: coded('ECONNRESET') }))).toBe('transient');
