@@ -1,0 +1,87 @@
+// Finish: a run's end, recorded once, and told to everyone who has to know.
+import type { FailureNotice } from '../domain/failure-notice.ts';
+import type { StoredError } from '../domain/outcome.ts';
+import { resultOfState, type TerminalState, type Transition } from '../domain/run.ts';
+import type { Events } from '../observe/events.ts';
+import { cancelOpenWaits } from '../store/waits.ts';
+import type { ExecuteDeps } from './execute-deps.ts';
+import { flushFinish } from './flush-run.ts';
+import type { Verdict } from './judge-run.ts';
+import { type LiveRun, noteTransition } from './live-run.ts';
+import { tellLost } from './release-run.ts';
+
+export async function finishRun(run: LiveRun, end: Verdict & { kind: 'finish' }, deps: ExecuteDeps): Promise<void> {
+  const { claimed, record } = run;
+  const error = end.error ? `${end.error.name}: ${end.error.message}` : undefined;
+  const event = end.state === 'dead_letter' ? 'run.dead_lettered' : `run.${end.state}`;
+  const from = end.state === 'rolled_back' ? 'rolling_back' : 'running';
+  const ended: Omit<Transition, 'at'> = { event, from, to: end.state };
+  if (error !== undefined) ended.reason = error;
+  if (run.cancelledBy?.actor) ended.actor = run.cancelledBy.actor;
+  noteTransition(run, ended, deps.clock);
+  await deps.logs.flush(claimed);
+  const finishedAt = new Date(deps.clock.now());
+  const isOurs = await flushFinish(
+    run,
+    {
+      state: end.state,
+      error: end.error,
+      startedAt: claimed.startedAt,
+      finishedAt,
+      attempt: claimed.attempt,
+      claims: claimed.token,
+      failedItems: run.failedItems,
+      progress: end.state === 'completed' ? 100 : run.progress,
+      message: run.message,
+      limited: claimed.limits !== null,
+      notices: noticesOf(run, end, finishedAt, deps),
+    },
+    deps,
+  );
+  if (!isOurs) return tellLost(run, deps);
+  if (run.waits !== undefined) await cancelQuestions(run, deps);
+  const finished: Events['run.finished'] = {
+    runId: claimed.runId,
+    tenant: claimed.tenant,
+    pipeline: claimed.pipeline,
+    origin: record.origin,
+    state: end.state,
+    result: resultOfState(end.state, end.timedOut),
+    durationMs: Math.max(0, finishedAt.getTime() - claimed.startedAt.getTime()),
+  };
+  if (claimed.schedule !== null) finished.schedule = claimed.schedule;
+  if (error !== undefined) finished.error = error;
+  run.span.within(() => deps.events.emit('run.finished', finished));
+  run.span.end(finished.result, end.error ?? undefined);
+}
+
+/** Nobody has to answer any more. What this does not reach is not shown: the questions of live runs are. */
+async function cancelQuestions({ claimed }: LiveRun, deps: ExecuteDeps): Promise<void> {
+  try {
+    await cancelOpenWaits(deps.db, claimed.runId);
+  } catch (error) {
+    deps.events.emit('service.crashed', { service: 'waits', error: String(error) });
+  }
+}
+
+/** What a dry run came to is seen by whoever started it. */
+function noticesOf(
+  { claimed, record }: LiveRun,
+  end: { state: TerminalState; error: (StoredError & { step?: string }) | null },
+  finishedAt: Date,
+  deps: ExecuteDeps,
+): readonly FailureNotice[] | undefined {
+  const { state, error } = end;
+  // The parent tells of its parts.
+  if (record.dryRun || record.isPart || (state !== 'failed' && state !== 'dead_letter')) return undefined;
+  return deps.noticesOf({
+    id: claimed.runId,
+    pipeline: claimed.pipeline,
+    tenant: claimed.tenant,
+    schedule: claimed.schedule,
+    state,
+    error: { name: error?.name ?? 'Error', message: error?.message ?? '', step: error?.step ?? null },
+    started_at: claimed.startedAt.toISOString(),
+    finished_at: finishedAt.toISOString(),
+  });
+}
