@@ -45,7 +45,8 @@ const pipelines: Pipeline[] = [
   pipeline('plain', [testStep('a', [], { uses: 'test.do' })]),
   pipeline('labelled', [testStep('a', [], { uses: 'test.do' })], { runsOn: ['gpu', 'linux'] }),
   pipeline('files', [write, stop, read], { retry: again(100) }),
-  pipeline('once', [write, stop, read]),
+  // What it wrote stays when it fails, for its retry.
+  pipeline('once', [{ ...write, compensate: false }, stop, read]),
   pipeline(
     'chain',
     [

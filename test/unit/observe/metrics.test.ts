@@ -38,6 +38,7 @@ describe('the core set', () => {
     expect(names.sort()).toEqual(
       [
         'build_info',
+        'compensations_total',
         'config_hashes',
         'db_query_duration_seconds',
         'dead_letters',
@@ -52,6 +53,7 @@ describe('the core set', () => {
         'pipeline_last_run_end_timestamp_seconds',
         'queue_depth',
         'queue_oldest_wait_seconds',
+        'rollbacks_failed_total',
         'run_duration_seconds',
         'run_queue_wait_seconds',
         'runs_active',
