@@ -27,6 +27,15 @@ async function renderEverything(): Promise<string> {
   events.emit('run.rescued', { ...run, node: 'n', deadLetter: false });
   events.emit('step.finished', { ...step, result: 'success', durationMs: 12 });
   events.emit('step.compensation_finished', { ...step, result: 'success', durationMs: 12 });
+  events.emit('run.rollback_failed', { ...run, steps: ['push'], error: 'CannotUndo: it moved on' });
+  events.emit('wait.answered', {
+    ...run,
+    step: 'ask',
+    key: 'approval',
+    kind: 'approval',
+    decision: 'approve',
+    actor: 'ann',
+  });
   events.emit('step.retried', { ...step, class: 'transient', delayMs: 1_000, error: 'ECONNRESET' });
   events.emit('schedule.due', { tenant: 'default', schedule: 'repo-docs.nightly', nominalAt: 0, lagMs: 4 });
   events.emit('schedule.skipped', {
@@ -66,6 +75,7 @@ async function renderEverything(): Promise<string> {
   metrics.setQueueDepth([{ queue: 'default', state: 'pending', count: 3 }]);
   metrics.setOldestWaits([{ queue: 'default', waitMs: 1_500 }]);
   metrics.setDeadLetters(1);
+  metrics.setOpenWaits([{ kind: 'approval', count: 1 }]);
   metrics.setOutboxDepth({ pending: 2, failed: 1 });
   metrics.setScheduleNextFires([{ tenant: 'default', schedule: 'repo-docs.nightly', nextAt: 1_764_000_000_000 }]);
   return (await metrics.render()).body;
