@@ -55,7 +55,10 @@ export async function runAttempts(
     }
     const span = openAttemptSpan(run, step, item?.index, progress.attempts + 1);
     const call: Call = { key: undefined, isHeldBack: false };
+    const { startedAt } = progress;
     const result = await attemptOnce(run, step, item, progress, signal, span, call, deps);
+    // What was never called is not undone, and may still be taken from the cache.
+    if (call.isHeldBack) progress.startedAt = startedAt;
     if (result.kind === 'completed') {
       span.end('success');
       progress.state = 'completed';

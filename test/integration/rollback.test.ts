@@ -61,6 +61,7 @@ const pipelines: Pipeline[] = [
     step('c', ['child']),
   ]),
   pipeline('mail', [step('a'), step('send', ['a'], { uses: 'test.final' }), step('c', ['send'])]),
+  pipeline('limited', [step('a'), step('called', ['a'], { rateLimitKey: 'peer' })]),
   pipeline('spared', [step('a', [], { compensate: false }), step('b', ['a'])]),
   pipeline(
     'by-run',
@@ -246,6 +247,27 @@ describe.each(variants)('a rollback on $name', (variant) => {
     ]);
     expect(script.attempts).toEqual(['a', 'b', 'sweep']);
     expect(await statesOf(id)).toMatchObject({ a: 'compensated', b: 'compensated', c: 'pending', sweep: 'completed' });
+  });
+
+  it('leaves alone what a rate limit held back: it was never called', async () => {
+    await sql(
+      test.db,
+      `insert into cronwright.rate_limits (tenant, key, since, until, reason, run_id, set_by)
+      values ('default', 'peer', now(), now() + interval '60 seconds', 'too often', $1, $1)`,
+      [randomUUID()],
+    );
+    const id = await world.start('limited');
+    expect((await world.reached(id, ['waiting'])).wait_kind).toBe('rate_limit');
+    await cancel(id, { rollback: true });
+    expect((await world.reached(id)).state).toBe('rolled_back');
+    expect(script.attempts).toEqual(['a']);
+    expect(names()).toEqual(['a']);
+    const rows = await sql(
+      test.db,
+      "select started_at from cronwright.step_runs where run_id = $1 and step = 'called'",
+      [id],
+    );
+    expect(rows).toEqual([{ started_at: null }]);
   });
 
   it('is a plain cancel where nothing has begun, and undoes a paused run by way of a claim', async () => {
