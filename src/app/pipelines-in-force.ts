@@ -1,4 +1,5 @@
 // The pipelines in force on this node: replaced whole at each apply, read by everyone.
+import { queuesOf } from '../domain/child-run.ts';
 import type { RunTerms } from '../domain/new-run.ts';
 import type { Pipeline } from '../domain/pipeline.ts';
 import type { PipelineCatalog } from '../domain/pipeline-catalog.ts';
@@ -45,8 +46,6 @@ export function createPipelinesInForce(registry: Registry, shared: Omit<RunTerms
   };
 }
 
-/** Of its runs, and of those that carry single steps of it out. */
-function routesOf({ queue, runsOn, steps, onFailure, finally: last }: Pipeline): string[] {
-  const queues = [...steps, ...onFailure, ...last].flatMap((step) => step.queue ?? []);
-  return [queue, ...queues].map((one) => routeOf(one, runsOn));
+function routesOf(pipeline: Pipeline): string[] {
+  return queuesOf(pipeline).map((queue) => routeOf(queue, pipeline.runsOn));
 }

@@ -1,4 +1,5 @@
 // The settings of tenants and queues in force on this node: the slots their runs need, and the rows of those slots.
+import { queuesOf } from '../domain/child-run.ts';
 import type { RunTerms } from '../domain/new-run.ts';
 import type { Pipeline } from '../domain/pipeline.ts';
 import { limitsOfTenant, type SharedLimits, sharedSlots } from '../domain/shared-limits.ts';
@@ -42,7 +43,7 @@ export function createSharedTerms(initial: SharedLimits, liveRunsPerTenant: numb
     },
     slotsFor(pipelines) {
       const tenants = pipelines.map((one) => one.tenant);
-      const slots = sharedSlots(limits, { tenants, queues: pipelines.map((one) => one.queue) });
+      const slots = sharedSlots(limits, { tenants, queues: pipelines.flatMap(queuesOf) });
       keys = new Set(slots.map((slot) => slot.key));
       needed = new Map();
       return slots;

@@ -1,5 +1,5 @@
 // Child runs: which steps are carried out by runs of their own, and what such a run is to its parent.
-import type { StepDefinition } from './pipeline.ts';
+import type { Pipeline, StepDefinition } from './pipeline.ts';
 
 /** The step type that runs another pipeline. */
 export const pipelineRunType = 'pipeline.run';
@@ -23,6 +23,11 @@ export interface ChildOf {
   held: readonly string[];
   /** The values of the items. */
   items?: readonly unknown[];
+}
+
+/** The queues of a pipeline's runs, and of those that carry single steps of it out. */
+export function queuesOf({ queue, steps, onFailure, finally: last }: Pipeline): string[] {
+  return [queue, ...[...steps, ...onFailure, ...last].flatMap((step) => step.queue ?? [])];
 }
 
 /** Whether runs of their own carry the step, or its items, out. */

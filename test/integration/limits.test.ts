@@ -117,6 +117,15 @@ describe('limits on two nodes', () => {
     expect(counts.get('all')?.most).toBe(2);
   });
 
+  it('a queue that only steps name has the limit of all queues', async () => {
+    const counts = measure(script);
+    const steps = [testStep('a', [], { uses: 'test.do', queue: 'far' })];
+    await startBoth([work('p', { steps })], { tenants: {}, queues: { '*': { concurrency: 2 } } });
+    await start('p', 10);
+    await allEnded(20);
+    expect(counts.get('all')?.most).toBe(2);
+  });
+
   it('runs that need several slots all end: nobody waits for each other', async () => {
     const counts = measure(script);
     const group = { limit: 2, group: 'g' };
