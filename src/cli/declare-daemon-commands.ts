@@ -88,6 +88,7 @@ function declareCancelAndRetry(program: Command, context: CliContext, finish: Fi
     .argument('[run]', runArgument)
     .option('--where <filter>', whereOption)
     .option('--yes', yesOption)
+    .option('--force', 'also a run that was retried already')
     .action(async (run, options) => finish(await (await import('./retry.ts')).retry(context, run, options)));
 }
 

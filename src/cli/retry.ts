@@ -9,12 +9,18 @@ import { findRunId } from './find-run.ts';
 import { printJson, printLine } from './print.ts';
 import { requireTarget } from './require-target.ts';
 
-export async function retry(context: CliContext, text: string | undefined, options: BulkOptions): Promise<ExitCode> {
+export interface RetryOptions extends BulkOptions {
+  /** Also what was retried already. */
+  force?: boolean;
+}
+
+export async function retry(context: CliContext, text: string | undefined, options: RetryOptions): Promise<ExitCode> {
   const target = requireTarget(text, options.where);
-  if ('where' in target) return bulk(context, target.where, { action: 'retry' }, options);
+  const body = options.force ? { force: true } : {};
+  if ('where' in target) return bulk(context, target.where, { action: 'retry', with: body }, options);
   const daemon = connect(context, options);
   const id = await findRunId(daemon, target.run);
-  const answer = await daemon.post<RetryAnswer>(`/runs/${segment(id)}/retry`);
+  const answer = await daemon.post<RetryAnswer>(`/runs/${segment(id)}/retry`, body);
   if (options.json) printJson(context, answer);
   else {
     const kept = answer.kept_steps.length === 0 ? 'from its start' : `keeping ${answer.kept_steps.join(', ')}`;

@@ -39,6 +39,8 @@ export interface BulkRequest {
   rollback?: boolean | undefined;
   /** For `rollback`: the step that is kept. */
   to?: string | undefined;
+  /** For `retry`: also those that were retried already. */
+  force?: boolean | undefined;
 }
 
 export interface BulkAnswer {
@@ -193,7 +195,7 @@ async function doIt(starter: RunStarter, request: BulkRequest, caller: Caller, i
       await cancelRun(context, { tenant, id, actor, reason, rollback: request.rollback });
       return;
     case 'retry':
-      await retryRun(starter, id, caller);
+      await retryRun(starter, id, caller, { force: request.force });
       return;
     case 'priority':
       await setPriority(context, { tenant, id, actor, priority });
@@ -226,6 +228,7 @@ function noPriority(): CronwrightError {
 }
 
 function otherCount(expected: number, count: number): CronwrightError {
-  const message = `${count} runs match by now, and ${expected} were expected: nothing was done`;
+  const match = count === 1 ? '1 run matches' : `${count} runs match`;
+  const message = `${match} by now, and ${expected} ${expected === 1 ? 'was' : 'were'} expected: nothing was done`;
   return new CronwrightError('conflict', message, { details: { expected, count } });
 }

@@ -6,6 +6,7 @@ import type { RunState } from '../domain/run.ts';
 import { enqueueRuns } from '../queue/enqueue-runs.ts';
 import { announceRuns } from './announce-runs.ts';
 import { lockRun } from './lock-run.ts';
+import { refuseRetried } from './retry-line.ts';
 import { type Caller, type RunStarter, type StartedRun, startedRun } from './start-run.ts';
 import {
   readSourceRun,
@@ -24,14 +25,20 @@ export interface RetriedRun extends StartedRun {
 
 const retryable: readonly RunState[] = ['failed', 'cancelled', 'dead_letter', 'rolled_back'];
 
-/** Throws `not_found`, `conflict` where the run has not ended badly, `limit_reached`. */
-export async function retryRun(starter: RunStarter, id: string, caller: Caller): Promise<RetriedRun> {
+/** Throws `not_found`, `conflict` where the run has not ended badly or was retried already, `limit_reached`. */
+export async function retryRun(
+  starter: RunStarter,
+  id: string,
+  caller: Caller,
+  { force = false }: { force?: boolean | undefined } = {},
+): Promise<RetriedRun> {
   const { context, room } = starter;
   await room.reserve(caller.tenant, 1);
   const { run, kept } = await context.db.transaction(async (tx) => {
     const before = await lockRun(tx, caller.tenant, id);
     if (!retryable.includes(before.state)) throw cannotRetry(id, before.state);
     const from = await readSourceRun(tx, id);
+    if (!force) await refuseRetried(tx, id, before.state);
     const pipeline = await requireVersion(tx, caller.tenant, before.pipeline, from.pipeline_version);
     const run = createNewRun(pipeline, context.pipelines.termsOf(pipeline), {
       origin: 'retry',

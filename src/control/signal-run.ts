@@ -143,8 +143,9 @@ function isUndone(state: RunState): boolean {
   return state === 'rolling_back' || state === 'rollback_failed';
 }
 
-function describeOpen({ step, item, key, kind, message, choices }: OpenRow) {
-  return { step, item: item < 0 ? null : item, key, kind, message, choices };
+function describeOpen(asked: OpenRow) {
+  const { step, item, key, kind, message } = asked;
+  return { step, item: item < 0 ? null : item, key, kind, message, choices: decisionsOf(asked) ?? null };
 }
 
 function nothingAsked(id: string, state: RunState): CronwrightError {
@@ -167,7 +168,7 @@ function decisionFor(asked: OpenRow, signal: Signal): string {
   if (decision !== undefined && (known === undefined || known.includes(decision))) return decision;
   const expected = known?.join(', ') ?? 'a decision';
   throw new CronwrightError('invalid_input', `${asked.key} of step ${asked.step} takes another decision`, {
-    problems: [{ path: 'body.decision', message: 'not a choice here', got: decision ?? 'nothing', expected }],
+    problems: [{ path: 'decision', message: 'not a choice here', got: decision ?? 'nothing', expected }],
   });
 }
 
@@ -177,7 +178,14 @@ function checkData({ asked_by, key }: OpenRow, data: Json | undefined): void {
   const edits = data.with;
   if (edits === undefined || (typeof edits === 'object' && edits !== null && !Array.isArray(edits))) return;
   throw new CronwrightError('invalid_input', `the answer to ${key} has fields that are no object`, {
-    problems: [{ path: 'body.data.with', message: 'not an object', expected: 'fields of the input, by name' }],
+    problems: [
+      {
+        path: 'data.with',
+        message: 'not an object',
+        got: JSON.stringify(edits).slice(0, 80),
+        expected: 'fields of the input, by name',
+      },
+    ],
   });
 }
 

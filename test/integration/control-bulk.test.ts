@@ -170,4 +170,66 @@ describe.each(variants)('verbs in bulk on $name', (variant) => {
     );
     expect((await bulk({ action: 'cancel', filter: { pipeline: 'docs' }, cursor: 'x' })).status).toBe(400);
   });
+
+  it.each([
+    ['retry', { rollback: true }],
+    ['retry', { reason: 'why not' }],
+    ['pause', { priority: 1 }],
+    ['pause', { rollback: true }],
+    ['pause', { to: 'fetch' }],
+    ['resume', { force: true }],
+    ['cancel', { to: 'fetch' }],
+    ['priority', { priority: 3, reason: 'urgent' }],
+    ['rollback', { rollback: true }],
+  ])('refuses %s with %j, naming both, and does nothing', async (action, own) => {
+    await failed();
+    await enqueueRun(db, docs);
+    const { status, body } = await bulk({ action, filter: { pipeline: 'docs' }, ...own });
+    const field = Object.keys(own).at(-1);
+    expect([status, body.detail]).toEqual([
+      400,
+      expect.stringMatching(new RegExp(`^${field}: ${action} does not take it .*of its own only `)),
+    ]);
+    expect(await states()).toEqual({ failed: 1, pending: 1 });
+  });
+
+  it('retries a failed run once: what has a retry that lives or has completed is left, naming it', async () => {
+    const ids = [await failed(), await failed()];
+    const again = () => bulk({ action: 'retry', filter: { states: ['failed'], pipeline: 'docs' } });
+    expect((await again()).body).toMatchObject({ done: 2, skipped: 0 });
+    const retries = await sql<{ id: string; parent_id: string }>(
+      db,
+      "select id, parent_id from cronwright.runs where origin = 'retry'",
+    );
+    const retryOf = (id: string) => retries.find((one) => one.parent_id === id)?.id ?? '';
+    const [lives = '', completed = ''] = ids;
+    await sql(db, 'delete from cronwright.queue where run_id = $1', [retryOf(completed)]);
+    await sql(db, "update cronwright.runs set state = 'completed' where id = $1", [retryOf(completed)]);
+    const { body } = await again();
+    expect(body).toMatchObject({ count: 2, done: 0, skipped: 2, failed: 0 });
+    expect(body.details).toEqual(
+      expect.arrayContaining([
+        { id: lives, outcome: 'skipped', reason: expect.stringContaining(`its retry "${retryOf(lives)}" is pending`) },
+        {
+          id: completed,
+          outcome: 'skipped',
+          reason: expect.stringContaining(`its retry "${retryOf(completed)}" has completed`),
+        },
+      ]),
+    );
+    const forced = await bulk({ action: 'retry', filter: { states: ['failed'], pipeline: 'docs' }, force: true });
+    expect(forced.body).toMatchObject({ done: 2, skipped: 0 });
+  });
+
+  it('of a line of retries that ended badly retries the newest alone', async () => {
+    const first = await failed();
+    const second = (await daemon.post<{ id: string }>(`/runs/${first}/retry`)).body.id;
+    await sql(db, 'delete from cronwright.queue');
+    await sql(db, "update cronwright.runs set state = 'failed', failure = 'failed' where id = $1", [second]);
+    const { body } = await bulk({ action: 'retry', filter: { states: ['failed'] } });
+    expect(body).toMatchObject({ count: 2, done: 1, skipped: 1 });
+    expect(body.details[0]).toMatchObject({ id: first, reason: expect.stringContaining(`"${second}" is failed`) });
+    const [third] = await sql(db, 'select parent_id from cronwright.runs where state is null');
+    expect(third).toEqual({ parent_id: second });
+  });
 });

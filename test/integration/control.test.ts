@@ -334,6 +334,20 @@ describe.each(databaseVariants)('verbs on $name', (variant) => {
       expect(await retryRun(starter, id, caller)).toMatchObject({ parent_id: id });
     });
 
+    it('makes one retry of a run, also of requests at once, and another only where it is forced', async () => {
+      const id = await failedRun({ fetch: 'completed' });
+      const answers = await Promise.allSettled([1, 2, 3].map(() => retryRun(starter, id, caller)));
+      const made = answers.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+      expect(made).toHaveLength(1);
+      await expect(retryRun(starter, id, caller)).rejects.toMatchObject({
+        code: 'conflict',
+        message: `run "${id}" was retried already: its retry "${made[0]?.id}" is pending`,
+        details: { state: 'failed', requested: 'retry', retried_by: made[0]?.id, retry_state: 'pending' },
+      });
+      const forced = await retryRun(starter, id, caller, { force: true });
+      expect(forced).toMatchObject({ parent_id: id, kept_steps: ['fetch'] });
+    });
+
     it('refuses completed and live runs, naming the state', async () => {
       const completed = await failedRun({}, 'completed');
       await expect(retryRun(starter, completed, caller)).rejects.toMatchObject({

@@ -88,7 +88,7 @@ describe('answers over HTTP', () => {
     expect(await signal('tester', { decision: 'approve' })).toMatchObject({ status: 403 });
     expect(await signal('maria', { decision: 'maybe' })).toMatchObject({
       status: 400,
-      body: { problems: [{ path: 'body.decision', expected: 'approve, reject' }] },
+      body: { problems: [{ path: 'decision', expected: 'approve, reject' }] },
     });
     expect(await signal('maria', { verdict: 'yes' })).toMatchObject({ status: 400 });
     expect(await signal('maria', {})).toMatchObject({ status: 400 });
@@ -111,7 +111,7 @@ describe('answers over HTTP', () => {
   it('lists the open ones where it is not clear which is meant', async () => {
     const id = await asked('both');
     const unclear = await daemon.post(`/runs/${id}/signal`, { decision: 'approve' });
-    const open = ['left', 'right'].map((step) => expect.objectContaining({ step }));
+    const open = ['left', 'right'].map((step) => expect.objectContaining({ step, choices: ['approve', 'reject'] }));
     expect(unclear).toMatchObject({ status: 409, body: { open: expect.arrayContaining(open) } });
     expect(await daemon.post(`/runs/${id}/signal`, { decision: 'approve', step: 'left' })).toMatchObject({
       status: 200,

@@ -1,6 +1,6 @@
 // A verb for many runs at once, with a preview.
 import { z } from 'zod';
-import { bulkActions, bulkRuns } from '../../control/bulk-runs.ts';
+import { type BulkAction, bulkActions, bulkRuns } from '../../control/bulk-runs.ts';
 import { origins, runStates } from '../../domain/run.ts';
 import { instant } from '../../reads/view-fields.ts';
 import { defineRoute, type Route } from '../route.ts';
@@ -18,23 +18,49 @@ const filter = z
   })
   .meta({ id: 'BulkFilter', description: 'all that is named must match; at least one field' });
 
+const ownFields = {
+  reason: z.string().max(1_000).optional().describe('for pause, resume, cancel and rollback'),
+  priority: z.int().min(1).max(10).optional().describe('for priority'),
+  rollback: z.boolean().optional().describe('for cancel: undo what was done first'),
+  to: z.string().max(300).optional().describe('for rollback: the step that is kept'),
+  force: z.boolean().optional().describe('for retry: also those that were retried already'),
+};
+type OwnField = keyof typeof ownFields;
+
+const takes: Readonly<Record<BulkAction, readonly OwnField[]>> = {
+  pause: ['reason'],
+  resume: ['reason'],
+  cancel: ['reason', 'rollback'],
+  retry: ['force'],
+  priority: ['priority'],
+  rollback: ['reason', 'to'],
+};
+
+/** What an action does not take is refused, not passed over: whoever gave it meant something. */
+const request = z
+  .strictObject({
+    action: z.enum(bulkActions),
+    filter,
+    preview: z.boolean().default(false),
+    expected: z.int().min(0).optional().describe('count of the preview: where it is another by now, nothing is done'),
+    cursor: z.string().max(100).optional().describe('next_cursor of the call before, with the same action and filter'),
+    ...ownFields,
+  })
+  .superRefine((body, { addIssue }) => {
+    for (const field of Object.keys(ownFields) as OwnField[]) {
+      if (body[field] === undefined || takes[body.action].includes(field)) continue;
+      const message = `${body.action} does not take it\nof its own only ${takes[body.action].join(', ')}`;
+      addIssue({ code: 'custom', path: [field], message });
+    }
+  });
+
 const bulk = defineRoute({
   method: 'POST',
   path: '/api/v1/runs/bulk',
   operationId: 'bulkRuns',
   summary: 'One verb for all runs that a filter matches; with preview: true only how many and which',
   tag: tags.runs,
-  body: z.strictObject({
-    action: z.enum(bulkActions),
-    filter,
-    preview: z.boolean().default(false),
-    expected: z.int().min(0).optional().describe('count of the preview: where it is another by now, nothing is done'),
-    cursor: z.string().max(100).optional().describe('next_cursor of the call before, with the same action and filter'),
-    reason: z.string().max(1_000).optional(),
-    priority: z.int().min(1).max(10).optional().describe('for priority'),
-    rollback: z.boolean().optional().describe('for cancel: undo what was done first'),
-    to: z.string().max(300).optional().describe('for rollback: the step that is kept'),
-  }),
+  body: request,
   answer: {
     status: 200,
     description: 'what was done, or would be',

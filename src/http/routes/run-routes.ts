@@ -234,15 +234,15 @@ const retry = defineRoute({
   summary: 'Make a new run that goes on where this one failed',
   tag: tags.runs,
   params: idParams,
-  body: z.strictObject({}),
+  body: z.strictObject({ force: z.boolean().optional().describe('also where it was retried already') }),
   answer: {
     status: 202,
     description: 'the new run',
     schema: startedRun.extend({ parent_id: z.uuid(), kept_steps: z.array(z.string()) }).meta({ id: 'RetriedRun' }),
   },
   problems: ['not_found', 'conflict', 'limit_reached'],
-  async handle({ starter }, { params, caller }) {
-    const run = await retryRun(starter, params.id, caller);
+  async handle({ starter }, { params, body, caller }) {
+    const run = await retryRun(starter, params.id, caller, body);
     return { body: run, headers: { location: `/api/v1/runs/${run.id}` } };
   },
 });

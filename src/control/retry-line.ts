@@ -1,0 +1,47 @@
+// The retries of a run, and theirs: a run that was retried already is not retried again by mistake.
+import { type Queryable, statement } from '../db/database.ts';
+import { CronwrightError } from '../domain/errors.ts';
+import { isTerminal, type RunState } from '../domain/run.ts';
+import { liveState } from '../queue/live-state.ts';
+
+export interface RetryInLine {
+  id: string;
+  state: RunState;
+}
+
+const lock = statement('lock_run_to_retry', 'select id from cronwright.runs where id = $1 for update');
+
+// One that lives or has completed says more than a newer one that has ended badly.
+const newest = statement(
+  'find_newest_retry',
+  `with recursive line(id, depth) as (
+    select id, 1::int4 from cronwright.runs where parent_id = $1 and origin = 'retry'
+    union all
+    select c.id, l.depth + 1 from line l join cronwright.runs c on c.parent_id = l.id
+    where c.origin = 'retry' and l.depth < 100
+  )
+  select r.id, coalesce(r.state, ${liveState('q')}, 'pending') as state
+  from line l join cronwright.runs r on r.id = l.id left join cronwright.queue q on q.run_id = r.id
+  order by r.state is null desc, coalesce(r.state = 'completed', false) desc, r.id desc limit 1`,
+);
+
+/** What a run's line of retries has come to: one that lives, else one that has completed, else the newest. */
+export async function findNewestRetry(db: Queryable, id: string): Promise<RetryInLine | undefined> {
+  return (await db.query<RetryInLine>(newest, [id])).rows[0];
+}
+
+/** Keeps others from retrying the run meanwhile. Throws `conflict` where it was retried already. */
+export async function refuseRetried(tx: Queryable, id: string, state: RunState): Promise<void> {
+  await tx.query(lock, [id]);
+  const retry = await findNewestRetry(tx, id);
+  if (!retry) return;
+  throw new CronwrightError('conflict', `run "${id}" was retried already: ${whatBecameOf(retry)}`, {
+    details: { state, requested: 'retry', retried_by: retry.id, retry_state: retry.state },
+  });
+}
+
+function whatBecameOf({ id, state }: RetryInLine): string {
+  if (!isTerminal(state)) return `its retry "${id}" is ${state}`;
+  if (state === 'completed') return `its retry "${id}" has completed`;
+  return `its newest retry "${id}" is ${state}; retry that one, which keeps what was completed since`;
+}
