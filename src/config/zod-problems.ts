@@ -17,7 +17,7 @@ export interface SchemaProblem {
 type Issue = z.core.$ZodIssue;
 
 /** The problems of a value that a schema refused. `jsonSchema` is the schema's own, for the names that are known. */
-export function zodProblems(error: z.ZodError, value: unknown, jsonSchema: unknown): SchemaProblem[] {
+export function zodProblems(error: Pick<z.ZodError, 'issues'>, value: unknown, jsonSchema: unknown): SchemaProblem[] {
   return error.issues.flatMap((issue) => problemsOf(issue, value, jsonSchema, []));
 }
 
@@ -41,6 +41,9 @@ function problemsOf(issue: Issue, value: unknown, jsonSchema: unknown, prefix: K
       if (at === undefined)
         return [{ path, atKey: true, message: 'this is required', expected: typeWords(issue.expected) }];
       return [{ path, atKey: false, ...got, ...spoken(issue.message, issue) }];
+    case 'too_small':
+    case 'too_big':
+      return [{ path, atKey: false, got: shownSize(at), ...spoken(issue.message, issue) }];
     default:
       return [{ path, atKey: false, ...got, ...spoken(issue.message, issue) }];
   }
@@ -56,9 +59,19 @@ function spoken(message: string, issue: Issue): { message: string; expected?: st
     case 'invalid_value':
       return { message: 'the value is not one of those allowed', expected: issue.values.map(String).join(', ') };
     case 'too_small':
-      return { message: `the ${sizeWord(issue.origin)} is too small`, expected: `at least ${issue.minimum}` };
+      return {
+        message: `the ${sizeWord(issue.origin)} is too small`,
+        expected: `at least ${sizeOf(issue.minimum, issue.origin)}`,
+      };
     case 'too_big':
-      return { message: `the ${sizeWord(issue.origin)} is too large`, expected: `at most ${issue.maximum}` };
+      return {
+        message: `the ${sizeWord(issue.origin)} is too large`,
+        expected: `at most ${sizeOf(issue.maximum, issue.origin)}`,
+      };
+    case 'invalid_format':
+      // Words that the schema has of its own say more.
+      if (!first.startsWith('Invalid')) return { message: first };
+      return { message: 'the text has the wrong form', expected: formatWords[issue.format] ?? formOf(issue) };
     default:
       return { message: first };
   }
@@ -80,6 +93,7 @@ function unionProblems(
   path: KeyPath,
   at: unknown,
 ): SchemaProblem[] {
+  if (issue.errors.length === 0) return [notOneOf(jsonSchema, path, at)];
   const lacks = (issues: readonly Issue[], ...codes: string[]) =>
     !issues.some((one) => one.path.length === 0 && codes.includes(one.code));
   const branch =
@@ -99,6 +113,20 @@ function unionProblems(
   return [{ path, atKey: false, message: 'the value has the wrong type', got: shownValue(at), expected }];
 }
 
+/** Objects of several kinds are told apart by one field: this is no kind's. */
+function notOneOf(jsonSchema: unknown, path: KeyPath, at: unknown): SchemaProblem {
+  const kinds = placesAt(jsonSchema, path).flatMap((place) => place.const ?? place.enum ?? []);
+  const expected = kinds.length === 0 ? {} : { expected: kinds.map(String).join(', ') };
+  if (at === undefined) return { path, atKey: true, message: 'this is required', ...expected };
+  return {
+    path,
+    atKey: false,
+    message: 'the value is not one of those allowed',
+    got: shownValue(at),
+    ...expected,
+  };
+}
+
 function typeWords(type: string): string {
   const words: Record<string, string> = {
     string: 'text',
@@ -110,6 +138,25 @@ function typeWords(type: string): string {
     record: 'keys and values',
   };
   return words[type] ?? type;
+}
+
+const formatWords: Readonly<Record<string, string>> = { uuid: 'a UUID', datetime: 'an instant in UTC' };
+
+function formOf({ pattern, format }: { pattern?: string | undefined; format: string }): string {
+  return pattern === undefined ? format : `text that matches ${pattern}`;
+}
+
+/** A long text or list is too large by its size, which its beginning does not show. */
+function shownSize(value: unknown): string {
+  const shown = shownValue(value);
+  if (!shown.endsWith('...')) return shown;
+  if (Array.isArray(value)) return sizeOf(value.length, 'array');
+  return typeof value === 'string' ? sizeOf(value.length, 'string') : shown;
+}
+
+function sizeOf(size: number | bigint, origin: string): string {
+  if (origin === 'string') return `${size} ${size === 1 ? 'character' : 'characters'}`;
+  return origin === 'array' ? `${size} ${size === 1 ? 'entry' : 'entries'}` : String(size);
 }
 
 function sizeWord(origin: string): string {
@@ -134,25 +181,29 @@ export function valueAt(value: unknown, path: KeyPath): unknown {
 
 /** The names a JSON Schema lists for the object at a path. */
 function propertyNames(jsonSchema: unknown, path: KeyPath): string[] {
-  let places = [jsonSchema];
-  for (const key of path) places = places.flatMap((place) => partsOf(place, key));
-  return [
-    ...new Set(places.flatMap((place) => branchesOf(place)).flatMap((place) => Object.keys(record(place.properties)))),
-  ];
+  return [...new Set(placesAt(jsonSchema, path).flatMap((place) => Object.keys(record(place.properties))))];
 }
 
-function partsOf(schema: unknown, key: string | number): unknown[] {
-  return branchesOf(schema).flatMap((branch) => {
-    if (typeof key === 'number') return [branch.items];
-    const properties = record(branch.properties);
-    return Object.hasOwn(properties, key) ? [properties[key]] : [branch.additionalProperties];
-  });
+/** What a JSON Schema says of the value at a path, by branch. */
+function placesAt(root: unknown, path: KeyPath): Record<string, unknown>[] {
+  let places = branchesOf(root, root);
+  for (const key of path) {
+    places = places.flatMap((place) => partsOf(place, key)).flatMap((part) => branchesOf(part, root));
+  }
+  return places;
 }
 
-function branchesOf(schema: unknown): Record<string, unknown>[] {
-  const place = record(schema);
+function partsOf(branch: Record<string, unknown>, key: string | number): unknown[] {
+  if (typeof key === 'number') return [branch.items];
+  const properties = record(branch.properties);
+  return Object.hasOwn(properties, key) ? [properties[key]] : [branch.additionalProperties];
+}
+
+function branchesOf(schema: unknown, root: unknown): Record<string, unknown>[] {
+  let place = record(schema);
+  if (typeof place.$ref === 'string') place = record(valueAt(root, place.$ref.split('/').slice(1)));
   const branches = place.anyOf ?? place.oneOf;
-  return Array.isArray(branches) ? branches.flatMap(branchesOf) : [place];
+  return Array.isArray(branches) ? branches.flatMap((branch) => branchesOf(branch, root)) : [place];
 }
 
 function record(value: unknown): Record<string, unknown> {

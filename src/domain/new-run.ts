@@ -144,8 +144,24 @@ function completeInputs(
   definitions: Readonly<Record<string, InputDefinition>>,
   given: Readonly<Record<string, unknown>>,
 ): Record<string, unknown> | null {
-  const problems: Problem[] = [];
+  const problems = inputProblems(definitions, given);
+  if (problems.length > 0) {
+    const text = problems.map(problemLine).join('; ');
+    throw new CronwrightError('invalid_input', text, { problems });
+  }
   const complete: Record<string, unknown> = {};
+  for (const [name, definition] of Object.entries(definitions)) {
+    complete[name] = (Object.hasOwn(given, name) ? given[name] : definition.default) ?? null;
+  }
+  return Object.keys(complete).length === 0 ? null : complete;
+}
+
+/** What is wrong with the inputs of a run that is asked for. */
+export function inputProblems(
+  definitions: Readonly<Record<string, InputDefinition>>,
+  given: Readonly<Record<string, unknown>>,
+): Problem[] {
+  const problems: Problem[] = [];
   for (const name of Object.keys(given)) {
     if (!Object.hasOwn(definitions, name)) {
       const known = Object.keys(definitions).join(', ') || 'none';
@@ -158,7 +174,6 @@ function completeInputs(
       if (definition.required) {
         problems.push({ path: `inputs.${name}`, message: 'missing', got: 'nothing', expected: definition.type });
       }
-      complete[name] = null;
       continue;
     }
     if (!isOfInputType(value, definition.type)) {
@@ -172,13 +187,8 @@ function completeInputs(
         expected: `one of: ${allowed}`,
       });
     }
-    complete[name] = value;
   }
-  if (problems.length > 0) {
-    const text = problems.map(problemLine).join('; ');
-    throw new CronwrightError('invalid_input', text, { problems });
-  }
-  return Object.keys(complete).length === 0 ? null : complete;
+  return problems;
 }
 
 function typeName(value: unknown): string {

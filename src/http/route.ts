@@ -2,8 +2,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
 import type { Caller, RunStarter } from '../control/start-run.ts';
-import { CronwrightError, type ErrorCode, type Problem } from '../domain/errors.ts';
+import type { ErrorCode, Problem } from '../domain/errors.ts';
 import { readCaller } from './caller.ts';
+import { checkValue, fieldsOf, type InputPlace, wrongInput } from './check-input.ts';
 import type { HttpContext } from './http-context.ts';
 import type { LiveHub } from './live/live-hub.ts';
 import { readJson } from './read-body.ts';
@@ -82,9 +83,11 @@ export function defineRoute<
   bodyLimit?: number;
   answer: { status: number; description: string; schema: A };
   problems?: readonly ErrorCode[];
+  /** Of a body that the schema refuses: what else is wrong with it, so that all is told at once. */
+  alsoWrong?(server: RouteServer, input: { params: Output<P>; body: unknown; caller: Caller }): readonly Problem[];
   handle(server: RouteServer, input: Input<P, Q, B>): Promise<Reply<z.output<A>> | Response>;
 }): Route {
-  const { params, query, body, handle, bodyLimit: limit = bodyLimit, ...description } = route;
+  const { params, query, body, handle, alsoWrong, bodyLimit: limit = bodyLimit, ...description } = route;
   return {
     ...description,
     ...(params ? { params } : {}),
@@ -93,10 +96,23 @@ export function defineRoute<
     async serve(server, request) {
       const caller = readCaller(request.incoming.headers);
       const given = route.method === 'POST' ? await readJson(request.incoming, limit) : undefined;
+      const input = {
+        params: check(params, request.params, 'path'),
+        query: check(query ?? noParameters, fieldsOf(request.query), 'query'),
+        body: check(body, given ?? {}, ''),
+      };
+      const problems = Object.values(input).flatMap((one) => one.problems ?? []);
+      if (problems.length > 0) {
+        if (!input.params.problems && input.body.problems && alsoWrong) {
+          const about = { params: input.params.value as Output<P>, body: given, caller };
+          problems.push(...alsoWrong(server, about));
+        }
+        throw wrongInput(problems);
+      }
       const reply = await handle(server, {
-        params: check(params, request.params, 'path') as Output<P>,
-        query: readQuery(query, request.query) as Output<Q>,
-        body: check(body, given ?? {}, '') as Output<B>,
+        params: outputOf(input.params) as Output<P>,
+        query: (query && outputOf(input.query)) as Output<Q>,
+        body: outputOf(input.body) as Output<B>,
         caller,
       });
       if (reply instanceof Response) return reply;
@@ -106,43 +122,14 @@ export function defineRoute<
 }
 
 /** A parameter that a route does not know is refused, also where it knows none. */
-function readQuery(schema: z.ZodObject | undefined, given: URLSearchParams): unknown {
-  if (!schema && given.size === 0) return undefined;
-  return checkInput(schema ?? noParameters, fieldsOf(given), 'query');
-}
-
 const noParameters = z.strictObject({});
 
-function check(schema: Schema | undefined, value: unknown, where: string): unknown {
-  return schema && checkInput(schema, value, where);
+type CheckedPart = { value: unknown; problems?: undefined } | { problems: Problem[] };
+
+function check(schema: Schema | undefined, value: unknown, where: InputPlace): CheckedPart {
+  return schema ? checkValue(schema, value, where) : { value: undefined };
 }
 
-/** A query as an object. Throws `invalid_input` where a name is given more than once: only one of the values could count. */
-export function fieldsOf(query: URLSearchParams): Record<string, string> {
-  const seen = new Set<string>();
-  const repeated = new Set<string>();
-  for (const name of query.keys()) (seen.has(name) ? repeated : seen).add(name);
-  if (repeated.size === 0) return Object.fromEntries(query);
-  const problems = [...repeated]
-    .slice(0, 100)
-    .map((name) => ({ path: `query.${name}`, message: 'given more than once, expected once' }));
-  const text = problems.map((one) => `${one.path}: ${one.message}`).join('; ');
-  throw new CronwrightError('invalid_input', text, { problems });
-}
-
-/** Throws `invalid_input` naming every place that is wrong. */
-export function checkInput<S extends Schema>(schema: S, value: unknown, where: string): z.output<S> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const problems = result.error.issues.slice(0, 100).flatMap((issue) => toProblems(issue, where));
-  const text = problems.map((one) => `${one.path}: ${one.message}`).join('; ');
-  throw new CronwrightError('invalid_input', text, { problems });
-}
-
-function toProblems(issue: z.core.$ZodIssue, where: string): Problem[] {
-  const path = [where, ...issue.path.map(String)].filter((part) => part !== '');
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: [...path, key].join('.'), message: 'unknown', got: key }));
-  }
-  return [{ path: path.join('.') || 'body', message: issue.message }];
+function outputOf(part: CheckedPart): unknown {
+  return part.problems ? undefined : part.value;
 }

@@ -98,6 +98,7 @@ describe('the HTTP API', () => {
       });
       const wrong = await daemon.post('/pipelines/docs/runs', { priority: 11, run_at: 'tomorrow', surprise: true });
       expect((wrong.body.problems as { path: string }[]).map((one) => one.path).sort()).toEqual([
+        'inputs.remote',
         'priority',
         'run_at',
         'surprise',
@@ -407,6 +408,73 @@ describe('the HTTP API', () => {
       expect((await raw('/api/v1/nodes?')).status).toBe(200);
     });
 
+    it('says of each place what was got and what was expected, in words of its own', async () => {
+      const id = '01990000-0000-7000-8000-000000000000';
+      const wrong: [string, unknown, object][] = [
+        [`/runs/${id}/pause`, { reason: 5 }, { path: 'reason', got: '5', expected: 'text' }],
+        [`/runs/${id}/priority`, { priority: 11 }, { path: 'priority', got: '11', expected: 'at most 10' }],
+        [`/runs/${id}/priority`, {}, { path: 'priority', message: 'missing', got: 'nothing', expected: 'a number' }],
+        [
+          '/runs/bulk',
+          { action: 'pause', filter: { ids: ['x'] } },
+          { path: 'filter.ids[0]', got: '"x"', expected: 'a UUID' },
+        ],
+        [
+          '/runs/bulk',
+          { action: 'stop', filter: {} },
+          { path: 'action', got: '"stop"', expected: expect.stringContaining('resume') },
+        ],
+        [
+          `/runs/${id}/pause`,
+          { reason: 'x'.repeat(1_001) },
+          { path: 'reason', got: '1001 characters', expected: 'at most 1000 characters' },
+        ],
+        [
+          `/runs/${id}/pause`,
+          { reasn: 'x' },
+          { path: 'reasn', message: 'unknown key; did you mean "reason"?', got: 'reasn', expected: 'one of: reason' },
+        ],
+        ['/pipelines/plain/runs', [], { path: 'body', got: '[]', expected: 'keys and values' }],
+        [
+          '/pipelines/plain/runs/batch',
+          { runs: [{}, { priorty: 1 }] },
+          { path: 'runs[1].priorty', message: 'unknown key; did you mean "priority"?' },
+        ],
+        ['/runs/wait', {}, { path: 'ids', got: 'nothing', expected: 'either ids or a filter' }],
+        [
+          '/pipelines/plain/runs',
+          { run_at: 'tomorrow' },
+          { path: 'run_at', got: '"tomorrow"', expected: 'an instant such as 2026-01-31T12:00:00Z' },
+        ],
+      ];
+      for (const [path, given, problem] of wrong) {
+        const { status, body } = await daemon.post<{ detail: string; problems: object[] }>(path, given);
+        expect({ path, status, problems: body.problems }).toMatchObject({ path, status: 400, problems: [problem] });
+        expect(body.detail).not.toMatch(/Invalid|Too (big|small)|received|undefined/);
+      }
+      expect((await daemon.post(`/runs/${id}/priority`, { priority: 11 })).body).toMatchObject({
+        detail: 'priority: the value is too large (got 11, expected at most 10)',
+      });
+      expect((await daemon.get('/runs?limit=x')).body.problems).toMatchObject([
+        { path: 'query.limit', got: '"x"', expected: 'a number' },
+      ]);
+    });
+
+    it('tells mistakes of several kinds together, each path in one form', async () => {
+      const wrong = { inputs: { remote: 5 }, priority: 'hi' };
+      const pathsOf = async (path: string, given: unknown) => {
+        const { body } = await daemon.post<{ problems: { path: string }[] }>(path, given);
+        return body.problems.map((one) => one.path).sort();
+      };
+      expect(await pathsOf('/pipelines/docs/runs?dry=1', wrong)).toEqual(['inputs.remote', 'priority', 'query.dry']);
+      const runs = [{ inputs: { remote: 'x' } }, wrong, { inputs: {} }];
+      expect(await pathsOf('/pipelines/docs/runs/batch', { runs })).toEqual([
+        'runs[1].inputs.remote',
+        'runs[1].priority',
+        'runs[2].inputs.remote',
+      ]);
+    });
+
     it('refuses a parameter that is given twice, and names it', async () => {
       for (const path of [
         '/runs?limit=1&limit=2',
@@ -416,7 +484,7 @@ describe('the HTTP API', () => {
         const answer = await raw(`/api/v1${path}`);
         expect(answer.status, path).toBe(400);
         const name = /\?(\w+)/.exec(path)?.[1];
-        const problems = [{ path: `query.${name}`, message: 'given more than once, expected once' }];
+        const problems = [{ path: `query.${name}`, message: 'given more than once', got: '2 times', expected: 'once' }];
         expect(await answer.json(), path).toMatchObject({ code: 'invalid_input', problems });
       }
     });

@@ -1,5 +1,6 @@
 // What a client of the live stream wants to hear: fields of its query, and whether an event fits.
 import { z } from 'zod';
+import { says } from '../../config/schema-parts.ts';
 import { isUuid } from '../../reads/cursor.ts';
 import { tenantPattern } from '../caller.ts';
 import { instantText } from '../routes/fields.ts';
@@ -15,8 +16,8 @@ function words(expected: string, isPossible: (word: string) => boolean = () => t
       const list = splitWords(text);
       const wrong = list.find((word) => !isPossible(word));
       if (list.length > 0 && wrong === undefined) return;
-      const got = wrong === undefined ? 'an empty list' : JSON.stringify(wrong.slice(0, 100));
-      context.addIssue({ code: 'custom', message: `${got}, expected ${expected}` });
+      const what = wrong === undefined ? 'an empty list' : `${JSON.stringify(wrong.slice(0, 100))} is not possible`;
+      context.addIssue({ code: 'custom', message: says(what, expected) });
     });
 }
 
@@ -26,7 +27,7 @@ const tenantOrAll = new RegExp(`^\\*$|${tenantPattern.source}`);
 export const liveQuery = z.strictObject({
   tenant: z
     .string()
-    .regex(tenantOrAll, `expected * or ${tenantPattern.source}`)
+    .regex(tenantOrAll, says('not a tenant', `* or ${tenantPattern.source}`))
     .optional()
     .describe('instead of the header Cronwright-Tenant; * for all'),
   pipeline: words('ids of pipelines').optional().describe('with commas: only of these pipelines'),

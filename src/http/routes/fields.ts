@@ -1,5 +1,6 @@
 // The inputs that several routes share.
 import { z } from 'zod';
+import { says } from '../../config/schema-parts.ts';
 
 export const tags = {
   pipelines: 'Pipelines',
@@ -13,7 +14,7 @@ export const tags = {
 export const idParams = z.strictObject({ id: z.string().min(1).max(300) });
 
 export const instantText = z.iso
-  .datetime({ offset: true, error: 'expected an instant such as 2026-01-31T12:00:00Z' })
+  .datetime({ offset: true, error: says('not an instant', 'an instant such as 2026-01-31T12:00:00Z') })
   .transform((text) => new Date(text))
   .meta({ type: 'string', format: 'date-time' });
 

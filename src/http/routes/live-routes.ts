@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { CronwrightError } from '../../domain/errors.ts';
 import { packLiveCursor, unpackLiveCursor } from '../../reads/live-cursor.ts';
 import { readCaller } from '../caller.ts';
+import { checkInput, fieldsOf } from '../check-input.ts';
 import { encodeSse, sseText } from '../live/frames.ts';
 import { liveEventView } from '../live/live-event.ts';
 import { type LiveQuery, liveQuery, readFilter } from '../live/live-filter.ts';
@@ -11,7 +12,7 @@ import type { LiveHub } from '../live/live-hub.ts';
 import { openSse } from '../live/sse-connection.ts';
 import { problemResponse, upgradeRequired } from '../problem.ts';
 import { textResponse } from '../response.ts';
-import { checkInput, fieldsOf, type Route } from '../route.ts';
+import type { Route } from '../route.ts';
 import { tags } from './fields.ts';
 
 const resumeHeaders = z.object({

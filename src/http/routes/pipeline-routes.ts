@@ -3,6 +3,9 @@ import { z } from 'zod';
 import type { RunRequest } from '../../control/start-run.ts';
 import { requirePipeline } from '../../control/start-run.ts';
 import { startRuns } from '../../control/start-runs.ts';
+import type { Problem } from '../../domain/errors.ts';
+import { inputProblems } from '../../domain/new-run.ts';
+import type { Pipeline } from '../../domain/pipeline.ts';
 import { describePipelines, listPipelines, pipelineView } from '../../reads/list-pipelines.ts';
 import { defineRoute, type Route } from '../route.ts';
 import { idParams, instantText, pageOf, pageQuery, tags } from './fields.ts';
@@ -15,6 +18,8 @@ const runRequest = z
     dry_run: z.boolean().optional().describe('run everything without outside effects'),
   })
   .meta({ id: 'RunRequest' });
+
+const mostRuns = 10_000;
 
 const startedRun = z
   .object({
@@ -71,6 +76,9 @@ const start = defineRoute({
   body: runRequest,
   answer: { status: 202, description: 'the run is durable and will be run', schema: startedRun },
   problems: ['not_found', 'conflict', 'limit_reached'],
+  alsoWrong({ context }, { params, body, caller }) {
+    return wrongInputs(requirePipeline(context.control, caller.tenant, params.id), body, '');
+  },
   async handle({ starter }, { params, body, caller }) {
     const run = await starter.start(params.id, toRequest(body), caller);
     return { body: run, headers: { location: `/api/v1/runs/${run.id}` } };
@@ -85,17 +93,34 @@ const batch = defineRoute({
   tag: tags.pipelines,
   params: idParams,
   bodyLimit: 33_554_432,
-  body: z.strictObject({ runs: z.array(runRequest).min(1).max(10_000) }),
+  body: z.strictObject({ runs: z.array(runRequest).min(1).max(mostRuns) }),
   answer: {
     status: 202,
     description: 'all runs are durable; ids in the order of the request',
     schema: z.object({ count: z.int(), ids: z.array(z.uuid()) }),
   },
   problems: ['not_found', 'conflict', 'limit_reached'],
+  alsoWrong({ context }, { params, body, caller }) {
+    const pipeline = requirePipeline(context.control, caller.tenant, params.id);
+    const runs = isObject(body) && Array.isArray(body.runs) ? body.runs.slice(0, mostRuns) : [];
+    return runs.flatMap((run, i) => wrongInputs(pipeline, run, `runs[${i}].`));
+  },
   async handle({ starter }, { params, body, caller }) {
     return { body: await startRuns(starter, params.id, body.runs.map(toRequest), caller) };
   },
 });
+
+/** Of a body that the schema has refused: whatever else is wrong, its inputs can be looked at. */
+function wrongInputs(pipeline: Pipeline, body: unknown, prefix: string): Problem[] {
+  if (!isObject(body)) return [];
+  const { inputs = {} } = body;
+  if (!isObject(inputs)) return [];
+  return inputProblems(pipeline.inputs, inputs).map((one) => ({ ...one, path: `${prefix}${one.path}` }));
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
 
 function toRequest(body: z.output<typeof runRequest>): RunRequest {
   return { inputs: body.inputs, priority: body.priority, runAt: body.run_at, dryRun: body.dry_run };

@@ -163,7 +163,14 @@ function wrongWindow(from: Date, to: Date): CronwrightError {
     'invalid_input',
     `"from" (${from.toISOString()}) is not before "to" (${to.toISOString()})`,
     {
-      problems: [{ path: 'query.from', message: 'not before to', got: from.toISOString() }],
+      problems: [
+        {
+          path: 'query.from',
+          message: 'not before to',
+          got: from.toISOString(),
+          expected: `before ${to.toISOString()}`,
+        },
+      ],
     },
   );
 }

@@ -1,5 +1,6 @@
 // /runs/wait: one request that answers when runs have ended.
 import { z } from 'zod';
+import { says } from '../../config/schema-parts.ts';
 import { origins } from '../../domain/run.ts';
 import { listLiveIds, mostWaitedFor, waitedFor, waitForRuns } from '../../reads/wait-for-runs.ts';
 import { defineRoute, type Route } from '../route.ts';
@@ -19,7 +20,7 @@ const body = z
     timeout: z.number().min(0).max(60).default(30).describe('seconds; then it answers how things stand'),
   })
   .refine((one) => (one.ids === undefined) !== (one.filter === undefined), {
-    error: 'expected either ids or a filter',
+    error: says('not a choice of runs', 'either ids or a filter'),
     path: ['ids'],
   })
   .meta({ id: 'WaitForRuns' });

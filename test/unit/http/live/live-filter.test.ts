@@ -85,7 +85,7 @@ describe('a filter', () => {
   ])('refuses %j, which nothing can fit', (query) => {
     const { error } = liveQuery.safeParse(query);
     expect(error?.issues).toEqual([expect.objectContaining({ path: Object.keys(query) })]);
-    expect(error?.issues[0]?.message).toContain('expected');
+    expect(error?.issues[0]?.message).toMatch(/^("[^"]*" is not possible|an empty list|not a tenant)\n./);
   });
 
   it.each([
