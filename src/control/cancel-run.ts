@@ -7,7 +7,7 @@ import { callForCleanUp, hasCleanUp } from './call-for-clean-up.ts';
 import type { ControlContext } from './control-context.ts';
 import { forbiddenTransition } from './forbidden-transition.ts';
 import { lockRun } from './lock-run.ts';
-import { cancelChildrenOf, reachChildren } from './reach-children.ts';
+import { cancelChildrenOf } from './reach-children.ts';
 import { hasStarted, requestRollback } from './request-rollback.ts';
 
 export interface CancelledRun {
@@ -85,8 +85,7 @@ export async function cancelRun(
     },
     { idempotent: true },
   );
-  if (isRolledBack) await reachChildren(context, options.id, (id) => cancelRun(context, { ...options, id }));
-  else await cancelChildrenOf(context, options.id, options);
+  await cancelChildrenOf(context, options.id, { ...options, rollback: isRolledBack });
   if (isRolledBack) {
     if (run.state === 'running') wake.requests(run.node);
     await admitQuietly(context, freed);

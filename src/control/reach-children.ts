@@ -27,19 +27,21 @@ export async function reachChildren(
   }
 }
 
-/** Ends the children that nobody works on, and asks the others, whatever their number. */
+/** Ends the children that nobody works on and that have nothing to do before, and asks the others, whatever their number. */
 export async function cancelChildrenOf(
   context: ControlContext,
   parentId: string,
-  by: { actor: string; reason?: string | undefined },
+  by: { actor: string; reason?: string | undefined; rollback: boolean },
 ): Promise<void> {
   const { db, events, wake } = context;
-  const { ended, asked, freed } = await cancelChildren(db, [parentId], { actor: by.actor, reason: by.reason ?? null });
+  const wish = { actor: by.actor, reason: by.reason ?? null, rollback: by.rollback };
+  const { ended, asked, called, admits } = await cancelChildren(db, [parentId], wish);
   for (const child of ended) {
     events.emit('run.finished', { ...child, state: 'cancelled', result: 'cancellation', durationMs: 0 });
   }
   for (const node of asked) wake.requests(node);
-  await admitQuietly(context, freed);
+  await admitQuietly(context, admits);
+  if (called > 0 || admits.length > 0) wake.workers();
 }
 
 // Its next worker holds it: until then children that end would make it go on.

@@ -9,6 +9,7 @@ import { enqueueRuns } from '../queue/enqueue-runs.ts';
 import { admitQuietly, announceRuns } from './announce-runs.ts';
 import { forbiddenTransition } from './forbidden-transition.ts';
 import { type LockedRun, lockRun } from './lock-run.ts';
+import { cancelChildrenOf } from './reach-children.ts';
 import { hasStarted, requestRollback } from './request-rollback.ts';
 import type { Caller, RunStarter } from './start-run.ts';
 import { findRollbackOf, noteHomeOfFiles, readSourceRun, requireVersion } from './take-over-steps.ts';
@@ -81,6 +82,10 @@ export async function rollbackRun(
   if (made) {
     await announceRuns(context, [made]);
     return { id: made.id, state: 'pending', requested: 'rollback', parent_id: id };
+  }
+  // Before anybody works on it: its children may hold all the places.
+  if (run.state !== 'rollback_failed') {
+    await cancelChildrenOf(context, id, { actor: caller.actor, reason: options.reason, rollback: true });
   }
   if (run.state === 'running') context.wake.requests(run.node);
   await admitQuietly(context, wanted);

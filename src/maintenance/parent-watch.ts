@@ -5,7 +5,7 @@ import type { Database } from '../db/database.ts';
 import type { EventBus } from '../observe/events.ts';
 import { admitRuns } from '../queue/admit-runs.ts';
 import { cancelChildren } from '../queue/cancel-children.ts';
-import { findParentsOfOrphans, findUnheardChildren, wakeParents } from '../queue/wake-parents.ts';
+import { closeUnaskedChildren, findParentsOfOrphans, findUnheardChildren, wakeParents } from '../queue/wake-parents.ts';
 
 export interface ParentWatchOptions {
   db: Database;
@@ -41,14 +41,16 @@ export function createParentWatch(options: ParentWatchOptions): Service {
   }
 
   async function sweep(): Promise<void> {
+    await closeUnaskedChildren(db, batch);
     await tell(await findUnheardChildren(db, batch));
     const parents = await findParentsOfOrphans(db, batch);
     if (parents.length === 0) return;
-    const cancelled = await cancelChildren(db, parents, { actor: null, reason: 'its parent has ended' });
+    const wish = { actor: null, reason: 'its parent has ended', rollback: false };
+    const cancelled = await cancelChildren(db, parents, wish);
     for (const child of cancelled.ended) {
       events.emit('run.finished', { ...child, state: 'cancelled', result: 'cancellation', durationMs: 0 });
     }
-    if (cancelled.freed.length > 0) await admitRuns(db, cancelled.freed);
+    if (cancelled.admits.length > 0) await admitRuns(db, cancelled.admits);
     options.onReady();
   }
 

@@ -1,4 +1,4 @@
-// Cancels the live children of runs, and theirs: those that nobody works on end at once, the others are asked for it.
+// Cancels the live children of runs, and theirs: those that nobody works on end at once where they have nothing to do before, the others are asked.
 import { type Database, type Queryable, statement } from '../db/database.ts';
 import type { Origin } from '../domain/run.ts';
 import type { SlotKey } from './admit-runs.ts';
@@ -8,24 +8,66 @@ const maxLevels = 12;
 
 const lockChildren = statement(
   'lock_live_children',
-  `select q.run_id, q.state, q.node from cronwright.queue q
+  `select q.run_id, q.state, q.node, q.started_at is not null as began, coalesce(q.request, '') = 'cancel' as asked,
+    q.request_rollback is true as asked_to_undo, q.rolls_back is true as rolls_back
+  from cronwright.queue q
   where q.run_id = any(array(
     select r.id from cronwright.runs r where r.parent_id = any($1::uuid[]) and r.child_open is true and r.state is null))
   order by q.run_id
   for update`,
 );
 
+// A part of a run leaves the clean-up to that run.
+const look = statement(
+  'look_at_begun_children',
+  `select r.id,
+    r.is_part is not true and jsonb_array_length(coalesce(p.definition -> 'finally', '[]'::jsonb)) > 0 as cleans_up,
+    exists (select 1 from cronwright.step_runs s where s.run_id = r.id and s.started_at is not null) as has_steps
+  from cronwright.runs r
+  left join cronwright.pipelines p on p.tenant = r.tenant and p.id = r.pipeline and p.version = r.pipeline_version
+  where r.id = any($1::uuid[])`,
+);
+
 const ask = statement(
   'request_cancel_of_children',
-  `update cronwright.queue set request = 'cancel', request_by = $2, request_reason = $3
+  `update cronwright.queue
+  set request = 'cancel', request_by = $2, request_reason = $3,
+    request_rollback = case when $4::bool then true else request_rollback end
   where run_id = any($1::uuid[]) and state = 'running'`,
+);
+
+// By way of a claim, which obeys the request before anything begins.
+const call = statement(
+  'call_children_to_end',
+  `with called as (
+    update cronwright.queue q
+    set state = 'pending', run_at = null, wait_kind = null, paused_from = null, held_by = null,
+      attempt_started_at = q.attempt_started_at + coalesce(now() - q.clock_stopped_at, interval '0 seconds'),
+      clock_stopped_at = null, request = 'cancel', request_by = $3::text, request_reason = $4::text,
+      request_rollback = case when u.undo then true end, request_to = null,
+      pinned_at = case when q.pinned_at is not null then now() end
+    from unnest($1::uuid[], $2::text[], $5::bool[]) as u(id, state, undo)
+    where q.run_id = u.id and q.state = u.state
+    returning q.run_id, q.tenant, q.blocked_on, u.state as was, u.undo
+  ), told as (
+    insert into cronwright.history (run_id, seq, tenant, node, at, transitions)
+    select c.run_id, coalesce((select max(h.seq) from cronwright.history h where h.run_id = c.run_id), 1) + 1, c.tenant,
+      null, now(), jsonb_build_array(jsonb_strip_nulls(jsonb_build_object(
+        'event', case when c.undo then 'run.rollback_requested' else 'run.woken' end, 'from', c.was, 'to', 'pending',
+        'at', floor(extract(epoch from now()) * 1000), 'actor', $3::text,
+        'reason', case when c.undo then $4::text else 'cancelled: its clean-up runs' end)))
+    from called c where c.undo or c.was <> 'pending'
+  )
+  select run_id, tenant, blocked_on as key from called`,
 );
 
 // As for one run: the delete decides, and everything else reads what it returned.
 const end = statement(
   'cancel_children',
   `with gone as (
-    delete from cronwright.queue where run_id = any($1::uuid[]) and state <> 'running'
+    delete from cronwright.queue
+    where run_id = any($1::uuid[]) and state not in ('running', 'rollback_failed') and rolls_back is not true
+      and request_rollback is not true
     returning run_id, tenant, pipeline, schedule, state, started_at, attempt, claims, progress, message
   ), ended as (
     update cronwright.runs r
@@ -42,6 +84,9 @@ const end = statement(
       null, now(), jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('event', 'run.cancelled', 'from', g.state,
         'to', 'cancelled', 'at', floor(extract(epoch from now()) * 1000), 'actor', $2::text, 'reason', $3::text)))
     from gone g
+  ), unasked as (
+    update cronwright.waits set state = 'cancelled', answered_at = now()
+    where run_id in (select run_id from gone) and state = 'open'
   ), freed as (
     update cronwright.slots set run_id = null where run_id in (select run_id from gone) returning tenant, key
   )
@@ -49,54 +94,146 @@ const end = statement(
   union all select null, tenant, null, key from freed`,
 );
 
+const ending = statement(
+  'count_ending_children',
+  `select count(*)::int4 as n
+  from cronwright.runs r join cronwright.queue q on q.run_id = r.id
+  where r.parent_id = any($1::uuid[]) and r.child_open is true and r.state is null
+    and q.state not in ('rollback_failed', 'paused')`,
+);
+
+export interface CancelWish {
+  actor: string | null;
+  reason: string | null;
+  /** What they did is to be undone first. */
+  rollback: boolean;
+}
+
 export interface CancelledChildren {
   ended: { runId: string; tenant: string; pipeline: string; origin: Origin }[];
   /** Nodes that hold children which were asked. */
   asked: string[];
-  freed: SlotKey[];
+  /** How many may be claimed now, to clean up or to undo what they did. */
+  called: number;
+  /** How many have not ended and will, by themselves. */
+  left: number;
+  /** Slots that are free now, or that those called need. */
+  admits: SlotKey[];
 }
 
-/** All levels below `parents`; what is asked passes it on to its own children when it obeys. */
+/** All levels below `parents`; a child that is at work passes it on to its own children when it obeys. */
 export async function cancelChildren(
   db: Database,
   parents: readonly string[],
-  by: { actor: string | null; reason: string | null },
+  wish: CancelWish,
 ): Promise<CancelledChildren> {
-  const all: CancelledChildren = { ended: [], asked: [], freed: [] };
+  const all: CancelledChildren = { ended: [], asked: [], called: 0, left: 0, admits: [] };
   let level = parents;
   for (let depth = 0; depth < maxLevels && level.length > 0; depth += 1) {
-    const found = await db.transaction((tx) => cancelLevel(tx, level, by), { idempotent: true });
+    const { called, ...found } = await db.transaction((tx) => cancelLevel(tx, level, wish), { idempotent: true });
     all.ended.push(...found.ended);
     all.asked.push(...found.asked);
-    all.freed.push(...found.freed);
-    level = found.ended.map((run) => run.runId);
+    all.admits.push(...found.admits);
+    all.called += called.length;
+    all.left += found.left;
+    // Of those called, too: their children may hold all the places that a claim could take.
+    level = [...found.ended.map((run) => run.runId), ...called];
   }
   return all;
 }
 
-async function cancelLevel(
-  tx: Queryable,
-  parents: readonly string[],
-  { actor, reason }: { actor: string | null; reason: string | null },
-): Promise<CancelledChildren> {
-  const { rows } = await tx.query<{ run_id: string; state: string; node: string | null }>(lockChildren, [parents]);
-  const running = rows.filter((row) => row.state === 'running');
-  const others = rows.filter((row) => row.state !== 'running').map((row) => row.run_id);
-  const found: CancelledChildren = { ended: [], asked: [], freed: [] };
+/** Children that were asked to end and come to it by themselves. */
+export async function countEnding(db: Queryable, parents: readonly string[]): Promise<number> {
+  return (await db.query<{ n: number }>(ending, [parents])).rows[0]?.n ?? 0;
+}
+
+interface ChildRow {
+  run_id: string;
+  state: string;
+  node: string | null;
+  began: boolean;
+  asked: boolean;
+  asked_to_undo: boolean;
+  rolls_back: boolean;
+}
+
+type CancelledLevel = Omit<CancelledChildren, 'called'> & { called: string[] };
+
+async function cancelLevel(tx: Queryable, parents: readonly string[], wish: CancelWish): Promise<CancelledLevel> {
+  const { actor, reason, rollback } = wish;
+  const found: CancelledLevel = { ended: [], asked: [], called: [], left: 0, admits: [] };
+  const { rows } = await tx.query<ChildRow>(lockChildren, [parents]);
+  const open = rows.filter((row) => !isEnding(row, rollback));
+  const running = open.filter((row) => row.state === 'running');
   if (running.length > 0) {
-    await tx.query(ask, [running.map((row) => row.run_id), actor, reason]);
+    await tx.query(ask, [running.map((row) => row.run_id), actor, reason, rollback]);
     found.asked = [...new Set(running.flatMap((row) => row.node ?? []))];
   }
-  if (others.length === 0) return found;
+  const { undo, cleanUp, rest } = await sortOut(
+    tx,
+    open.filter((row) => row.state !== 'running'),
+    rollback,
+  );
+  const wanted = [...undo, ...cleanUp];
+  if (wanted.length > 0) {
+    const called = await tx.query<{ run_id: string; tenant: string; key: string | null }>(call, [
+      wanted.map((row) => row.run_id),
+      wanted.map((row) => row.state),
+      actor,
+      reason,
+      wanted.map((row) => undo.includes(row)),
+    ]);
+    found.called = called.rows.map((row) => row.run_id);
+    for (const { tenant, key } of called.rows) if (key !== null) found.admits.push({ tenant, key });
+  }
+  if (rest.length > 0) await endAtOnce(tx, rest, wish, found);
+  const gone = new Set(found.ended.map((run) => run.runId));
+  const isCalled = new Set(found.called);
+  const comesToIt = (row: ChildRow) => row.state !== 'rollback_failed' && row.state !== 'paused';
+  found.left = rows.filter((row) => !gone.has(row.run_id) && (isCalled.has(row.run_id) || comesToIt(row))).length;
+  return found;
+}
+
+/** Nothing more is to be asked of it. What could not be undone waits for a person, and is never given up. */
+function isEnding(row: ChildRow, rollback: boolean): boolean {
+  return row.rolls_back || row.state === 'rollback_failed' || row.asked_to_undo || (row.asked && !rollback);
+}
+
+async function sortOut(
+  tx: Queryable,
+  rows: readonly ChildRow[],
+  rollback: boolean,
+): Promise<{ undo: ChildRow[]; cleanUp: ChildRow[]; rest: ChildRow[] }> {
+  const begun = rows.filter((row) => row.began);
+  const ids = begun.map((row) => row.run_id);
+  const seen =
+    ids.length === 0 ? [] : (await tx.query<{ id: string; cleans_up: boolean; has_steps: boolean }>(look, [ids])).rows;
+  const undone = new Set(seen.filter((one) => rollback && one.has_steps).map((one) => one.id));
+  const cleaned = new Set(seen.filter((one) => one.cleans_up && !undone.has(one.id)).map((one) => one.id));
+  const undo = rows.filter((row) => undone.has(row.run_id));
+  const others = rows.filter((row) => !undone.has(row.run_id) && !row.asked);
+  return {
+    undo,
+    cleanUp: others.filter((row) => cleaned.has(row.run_id)),
+    rest: others.filter((row) => !cleaned.has(row.run_id)),
+  };
+}
+
+async function endAtOnce(
+  tx: Queryable,
+  rows: readonly ChildRow[],
+  { actor, reason }: CancelWish,
+  found: CancelledLevel,
+): Promise<void> {
   const message = `cancelled with its parent${reason === null ? '' : `: ${reason}`}`;
+  const ids = rows.map((row) => row.run_id);
   const gone = await tx.query<{ run_id: string | null; tenant: string; pipeline: string | null; key: string | null }>(
     end,
-    [others, actor, reason, message],
+    [ids, actor, reason, message],
   );
   for (const row of gone.rows) {
     if (row.run_id !== null && row.pipeline !== null) {
       found.ended.push({ runId: row.run_id, tenant: row.tenant, pipeline: row.pipeline, origin: 'parent' });
-    } else if (row.key !== null) found.freed.push({ tenant: row.tenant, key: row.key });
+    } else if (row.key !== null) found.admits.push({ tenant: row.tenant, key: row.key });
   }
-  return found;
 }

@@ -7,9 +7,9 @@ import type { StepState, TerminalState } from '../domain/run.ts';
 /** A child that its parent has not taken over. */
 export interface OpenChild {
   id: string;
-  step: string;
   from: number;
   to: number;
+  /** The try of the step that made it. */
   generation: number;
   isPart: boolean;
   /** null: it is live. */
@@ -18,28 +18,44 @@ export interface OpenChild {
   failedItems: number;
 }
 
+const columns = `id, (child ->> 'from')::int4 as item_from, (child ->> 'to')::int4 as item_to,
+    (child ->> 'generation')::int4 as generation, is_part is true as is_part, state, error, failed_items`;
+
 const open = statement(
   'list_open_children',
-  `select id, child ->> 'step' as step, (child ->> 'from')::int4 as item_from, (child ->> 'to')::int4 as item_to,
-    (child ->> 'generation')::int4 as generation, is_part is true as is_part, state, error, failed_items
-  from cronwright.runs where parent_id = $1 and child_open is true`,
+  `select ${columns}
+  from cronwright.runs where parent_id = $1 and child_open is true and child ->> 'step' = $2`,
 );
 
-export async function listOpenChildren(db: Queryable, parentId: string): Promise<OpenChild[]> {
-  const { rows } = await db.query<{
-    id: string;
-    step: string;
-    item_from: number;
-    item_to: number;
-    generation: number;
-    is_part: boolean;
-    state: TerminalState | null;
-    error: StoredError | null;
-    failed_items: number | null;
-  }>(open, [parentId]);
-  return rows.map((row) => ({
+const openOne = statement(
+  'read_open_child',
+  `select ${columns} from cronwright.runs where id = $1 and child_open is true`,
+);
+
+interface OpenChildRow {
+  id: string;
+  item_from: number;
+  item_to: number;
+  generation: number;
+  is_part: boolean;
+  state: TerminalState | null;
+  error: StoredError | null;
+  failed_items: number | null;
+}
+
+/** Of one step, those of its earlier tries included. */
+export async function listOpenChildren(db: Queryable, parentId: string, step: string): Promise<OpenChild[]> {
+  return (await db.query<OpenChildRow>(open, [parentId, step])).rows.map(toOpenChild);
+}
+
+export async function readOpenChild(db: Queryable, id: string): Promise<OpenChild | undefined> {
+  const [row] = (await db.query<OpenChildRow>(openOne, [id])).rows;
+  return row && toOpenChild(row);
+}
+
+function toOpenChild(row: OpenChildRow): OpenChild {
+  return {
     id: row.id,
-    step: row.step,
     from: row.item_from,
     to: row.item_to,
     generation: row.generation,
@@ -47,7 +63,7 @@ export async function listOpenChildren(db: Queryable, parentId: string): Promise
     state: row.state,
     error: row.error,
     failedItems: row.failed_items ?? 0,
-  }));
+  };
 }
 
 // Only the parent's own worker takes over, and outputs never travel through it. What is settled stays as it is.

@@ -61,28 +61,57 @@ export async function wakeParents(
   );
 }
 
+// Its step has ended, or is at a later try: where it is asked for after all, it is opened again.
+const isUnasked = `exists (
+      select 1 from cronwright.step_runs s
+      where s.run_id = r.parent_id and s.step = r.child ->> 'step' and s.item = -1
+        and (s.state not in ('pending', 'running', 'waiting')
+          or ((r.child ->> 'generation')::int4 >= 0 and s.attempts > (r.child ->> 'generation')::int4)))`;
+
+// One a parent: however many of one are unheard, they hide no others.
 const unheard = statement(
   'find_unheard_children',
-  `select r.id from cronwright.runs r
+  `select distinct on (r.parent_id) r.id from cronwright.runs r
   join cronwright.queue q on q.run_id = r.parent_id
-  where r.child_open is true and r.state is not null and q.state = 'waiting'
+  where r.child_open is true and r.state is not null and q.state = 'waiting' and q.rolls_back is not true
+    and not ${isUnasked}
+  order by r.parent_id
   limit $1`,
 );
 
+const closeUnasked = statement(
+  'close_unasked_children',
+  `update cronwright.runs set child_open = null
+  where child_open is true and id = any(array(
+    select r.id from cronwright.runs r
+    left join cronwright.queue q on q.run_id = r.parent_id
+    where r.child_open is true and r.state is not null and (q.run_id is null or (q.state = 'waiting' and ${isUnasked}))
+    limit $1))`,
+  { idempotent: true },
+);
+
+// Those that have been asked, or that undo what they did, come to their end by themselves.
 const orphans = statement(
   'find_orphans',
   `select distinct r.parent_id as id from cronwright.runs r
+  join cronwright.queue c on c.run_id = r.id
   where r.child_open is true and r.state is null
     and not exists (select 1 from cronwright.queue q where q.run_id = r.parent_id)
+    and coalesce(c.request, '') <> 'cancel' and c.rolls_back is not true and c.state <> 'rollback_failed'
   limit $1`,
 );
 
-/** Ended children that nobody told their waiting parents of. */
+/** Ended children that nobody told their waiting parents of: one of each parent. */
 export async function findUnheardChildren(db: Queryable, limit: number): Promise<string[]> {
   return (await db.query<{ id: string }>(unheard, [limit])).rows.map((row) => row.id);
 }
 
-/** Ended runs that still have live children. */
+/** Ended children that nobody will take over: they wake nobody any more. */
+export async function closeUnaskedChildren(db: Queryable, limit: number): Promise<void> {
+  await db.query(closeUnasked, [limit]);
+}
+
+/** Ended runs that still have live children which nobody has asked to end. */
 export async function findParentsOfOrphans(db: Queryable, limit: number): Promise<string[]> {
   return (await db.query<{ id: string }>(orphans, [limit])).rows.map((row) => row.id);
 }

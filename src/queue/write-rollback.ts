@@ -132,6 +132,10 @@ const forget = statement(
     where run_id in (select run_id from fenced) and step = any($3::text[]) and state <> 'reset'
   ), unasked as (
     delete from cronwright.waits where run_id in (select run_id from fenced) and step = any($3::text[])
+  ), unread as (
+    update cronwright.runs set child_open = null
+    where parent_id in (select run_id from fenced) and child_open is true and state is not null
+      and child ->> 'step' = any($3::text[])
   ), gone as (
     delete from cronwright.step_runs
     where run_id in (select run_id from fenced) and step = any($3::text[]) and item >= 0

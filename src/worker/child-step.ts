@@ -3,7 +3,8 @@ import type { Json } from '../base/json.ts';
 import { pipelineRunType } from '../domain/child-run.ts';
 import { errorMessage } from '../domain/errors.ts';
 import type { StoredError } from '../domain/outcome.ts';
-import { cancelChildren } from '../queue/cancel-children.ts';
+import { admitRuns, type SlotKey } from '../queue/admit-runs.ts';
+import { cancelChildren, countEnding } from '../queue/cancel-children.ts';
 import { enqueueChildren, type NewChild } from '../queue/enqueue-children.ts';
 import { closeChildren, listOpenChildren, type OpenChild, readOutcomes } from '../queue/settle-children.ts';
 import { abortReasonOf } from '../steps/abort-reason.ts';
@@ -31,14 +32,16 @@ export async function runAsChild(
   progress.state = 'running';
   progress.startedAt ??= new Date(deps.clock.now());
   for (;;) {
-    const child = (await listOpenChildren(deps.db, run.claimed.runId)).find(
-      (one) => one.step === id && one.from === -1 && one.generation === progress.attempts,
-    );
+    const open = (await listOpenChildren(deps.db, run.claimed.runId, id)).filter((one) => one.generation >= 0);
+    const child = open.find((one) => one.generation === progress.attempts);
     // First: a child that was cancelled with this run is no failure of the step.
-    const interrupted = await interruptionOf(run, progress, deps);
+    const interrupted = await interruptionOf(run, progress, deps, () => closeEnded(run, step, deps));
     if (interrupted) return interrupted;
+    const earlier = open.filter((one) => one !== child);
+    await closeUnread(earlier, deps);
     if (child && child.state !== null) return takeOver(run, step, progress, child, deps);
-    if (child) return untilChildrenEnd;
+    // One of an earlier try that still comes to its end is not joined by another at the same work.
+    if (child || earlier.some((one) => one.state === null)) return untilChildrenEnd;
     if (isHolding(run)) return { kind: 'paused' };
     const made =
       uses === pipelineRunType
@@ -70,17 +73,19 @@ export async function enqueue(
   return true;
 }
 
-/** What ends the waiting for children before they have; they are ended first. */
+/** What ends the waiting for children before they have; they are ended first, and `settle` takes over from them what it wants. */
 export async function interruptionOf(
   run: LiveRun,
   progress: StepProgress,
   deps: ExecuteDeps,
+  settle: () => Promise<void>,
 ): Promise<AttemptsEnd | undefined> {
   const signal = signalOf(run);
   if (!signal.aborted) return undefined;
   const by = run.abortedBy === 'lease_lost' ? 'lease_lost' : abortReasonOf(signal.reason);
   if (by === 'lease_lost' || by === 'shutdown') return { kind: 'interrupted', by };
   await endChildren(run, deps);
+  await settle();
   if (by !== 'timeout') return { kind: 'interrupted', by };
   return endFailed(progress, { name: 'TimeoutError', message: errorMessage(signal.reason), class: 'fatal' }, deps);
 }
@@ -88,19 +93,44 @@ export async function interruptionOf(
 /** Ends what is live of the run's children, and waits for it a while: clean-up does not begin beside them. */
 export async function endChildren(run: LiveRun, deps: ExecuteDeps): Promise<void> {
   const { runId } = run.claimed;
+  const { db } = deps.children;
   const reason = run.cancelledBy?.reason ?? (run.abortedBy === 'timeout' ? 'its parent ran out of time' : null);
-  const by = { actor: run.cancelledBy?.actor ?? null, reason };
+  const by = { actor: run.cancelledBy?.actor ?? null, reason, rollback: run.rollback !== undefined };
+  const { ended, asked, called, left, admits } = await cancelChildren(db, [runId], by);
+  for (const child of ended) {
+    deps.events.emit('run.finished', { ...child, state: 'cancelled', result: 'cancellation', durationMs: 0 });
+  }
+  await admit(admits, deps);
+  if (called > 0 || admits.length > 0) deps.children.onReady();
+  for (const node of asked) deps.children.onRequests(node);
+  if (left === 0) return;
+  const parents = [runId, ...ended.map((child) => child.runId)];
   const deadline = deps.clock.monotonic() + endWithinMs;
-  while (!run.isHardAborted) {
-    const { ended, asked, freed } = await cancelChildren(deps.children.db, [runId], by);
-    for (const child of ended) {
-      deps.events.emit('run.finished', { ...child, state: 'cancelled', result: 'cancellation', durationMs: 0 });
-    }
-    if (freed.length > 0) deps.children.onReady();
-    for (const node of asked) deps.children.onRequests(node);
-    if (asked.length === 0 || deps.clock.monotonic() > deadline) return;
+  while (!run.isHardAborted && deps.clock.monotonic() < deadline && (await countEnding(db, parents)) > 0) {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
+}
+
+/** What it cannot give slots to, the sweep does. */
+async function admit(keys: readonly SlotKey[], deps: ExecuteDeps): Promise<void> {
+  try {
+    await admitRuns(deps.children.db, keys);
+  } catch (error) {
+    deps.events.emit('service.crashed', { service: 'admit', error: String(error) });
+  }
+}
+
+async function closeEnded(run: LiveRun, step: CompiledStep, deps: ExecuteDeps): Promise<void> {
+  await closeUnread(await listOpenChildren(deps.db, run.claimed.runId, step.definition.id), deps);
+}
+
+/** What has ended of these is nobody's to take over any more. */
+export async function closeUnread(children: readonly OpenChild[], deps: ExecuteDeps): Promise<void> {
+  const ended = children.filter((child) => child.state !== null);
+  await closeChildren(
+    deps.db,
+    ended.map((child) => child.id),
+  );
 }
 
 async function takeOver(

@@ -12,6 +12,7 @@ import {
 } from '../queue/settle-children.ts';
 import { type MadeChild, makePart, makeRunOfPipeline } from './child-runs.ts';
 import {
+  closeUnread,
   endFailed,
   enqueue,
   errorOfChild,
@@ -54,13 +55,20 @@ export async function distribute(
   progress.startedAt ??= new Date(deps.clock.now());
   if (mine.generation > 0) await reopenFailedItems(deps.db, mine);
   for (;;) {
-    const children = (await listOpenChildren(deps.db, runId)).filter((child) => child.step === id);
-    const ended = children.filter((child) => child.state !== null);
+    // First: children that were ended with this run are no failures of their items.
+    const settle = () => keepSettled(run, step, mine.generation, deps);
+    const interrupted = await interruptionOf(run, progress, deps, settle);
+    if (interrupted) return interrupted;
+    const children = await listOpenChildren(deps.db, runId, id);
+    const ended = children.filter((child) => child.state !== null && child.generation === mine.generation);
+    await closeUnread(
+      children.filter((child) => child.generation !== mine.generation),
+      deps,
+    );
     if (ended.length > 0 && !(await takeOver(run, step, ended, deps))) return leaseLost;
     const settled = await loadSettled(run, step, items.length, deps);
     report(run, step, settled, deps);
-    const interrupted = await interruptionOf(run, progress, deps);
-    if (interrupted) return interrupted;
+    // Those of an earlier try count: no item has two at once.
     const live = children.filter((child) => child.state === null);
     const failed = count(settled, isFailed);
     const isStopped = failed > 0 && step.definition.foreach?.onItemError === 'fail';
@@ -116,6 +124,23 @@ async function takeOver(
     ended.map((child) => child.id),
   );
   return true;
+}
+
+/** What items came to before the others were ended stays; the others are for the next try. */
+async function keepSettled(run: LiveRun, step: CompiledStep, generation: number, deps: ExecuteDeps): Promise<void> {
+  const { runId, token } = run.claimed;
+  const { id } = step.definition;
+  const children = (await listOpenChildren(deps.db, runId, id)).filter((child) => child.state !== null);
+  const ended = children.filter((child) => child.generation === generation);
+  await copyItemsOfChildren(
+    deps.db,
+    { runId, token, step: id },
+    ended.filter((child) => child.isPart).map((child) => child.id),
+  );
+  for (const child of ended) {
+    if (!child.isPart && child.state === 'completed') await noteRunOfItem(run, step, child, deps);
+  }
+  if (await flushRun(run, deps)) await closeUnread(children, deps);
 }
 
 /** A child that was lost (cancelled, a dead letter) took its items with it. */

@@ -1,7 +1,7 @@
 // Carries out `ctx.startRun`: a step starts a run once a key, and is told how it ended where it waits.
 import { createNewRun } from '../domain/new-run.ts';
 import { enqueueChildren } from '../queue/enqueue-children.ts';
-import { closeChildren, listOpenChildren, readOutcomes } from '../queue/settle-children.ts';
+import { closeChildren, readOpenChild, readOutcomes } from '../queue/settle-children.ts';
 import { type RunToStart, type StartedRun, StepError } from '../steps/api.ts';
 import type { Attempt } from '../steps/attempt-services.ts';
 import { announceChildren, type ChildDeps, type ChildHost, makeChild } from './child-runs.ts';
@@ -43,7 +43,7 @@ export async function startChildRun(
   if (news.size > 0) await announceChildren([child], deps);
   const { id } = child.run;
   if (!child.isAwaited) return { runId: id, state: 'pending', failedItems: 0, outputs: null };
-  const found = (await listOpenChildren(db, attempt.runId)).find((one) => one.id === id);
+  const found = await readOpenChild(db, id);
   if (!found || found.state === null) return undefined;
   await closeChildren(db, [id]);
   if (found.state !== 'completed') {
