@@ -95,8 +95,8 @@ export interface Engine {
   applyLimits(limits: SharedLimits): Promise<void>;
   /** Hears that another node may have written history. Returns what ends it. */
   onHistory(listener: () => void): () => void;
-  /** Claims nothing (true), or takes it up again; what runs goes on. */
-  pauseClaims(isPaused: boolean): void;
+  /** Claims nothing (true), or takes it up again once none of those who said so does any more; what runs goes on. */
+  pauseClaims(isPaused: boolean, by?: string): void;
   /** Ends the steps that run now; their runs go back to the queue. */
   abortRuns(): void;
   /** Claims nothing more, lets runs end for `drainMs`, gives back the others, and closes all but the database. */
@@ -382,7 +382,7 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
     lacks,
     onReady: offerWork,
   });
-  const ager = createAger({ db, events, limits: () => terms.limits, onAged: offerWork });
+  const ager = createAger({ db, clock, events, limits: () => terms.limits, onAged: offerWork });
   const services = [order, ager, ...upkeep, timers, ...(options.schedules ? [outbox] : [])];
 
   async function admitFreed(keys: readonly { tenant: string; key: string }[]): Promise<void> {
@@ -477,7 +477,7 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
       scheduler.wake();
       pool.wake();
     },
-    pauseClaims: (isPaused) => pool.pause(isPaused),
+    pauseClaims: (isPaused, by = 'caller') => pool.pause(isPaused, by),
     abortRuns: () => pool.abortAll('shutdown'),
     async stop(drainMs) {
       if (isStopped) return;

@@ -5,12 +5,13 @@ import { type Database, type Queryable, type Statement, statement } from '../../
 import { type FailureNotice, failureNotices } from '../../src/domain/failure-notice.ts';
 import { createNewRun, type NewRun } from '../../src/domain/new-run.ts';
 import { admitWithin } from '../../src/queue/admit-runs.ts';
+import { ageRuns } from '../../src/queue/age-runs.ts';
 import { beatNode } from '../../src/queue/beat-node.ts';
 import { claimOutbox, nextOutboxMs } from '../../src/queue/claim-outbox.ts';
 import { type ClaimedRun, claimRuns } from '../../src/queue/claim-runs.ts';
 import { commitDue } from '../../src/queue/commit-due.ts';
 import { enqueueRuns } from '../../src/queue/enqueue-runs.ts';
-import { noteFairTags, readFairTags } from '../../src/queue/fair-tags.ts';
+import { firstIdOf, noteFairTags, readFairTags } from '../../src/queue/fair-tags.ts';
 import type { FencedWrite } from '../../src/queue/fenced-write.ts';
 import { findDueSchedules } from '../../src/queue/find-due-schedules.ts';
 import { findReadyRoutes } from '../../src/queue/find-ready-routes.ts';
@@ -240,6 +241,20 @@ describe.each(knowledge)('plans of the hot statements where statistics say $name
     }));
     await expectModest(async (tx) => {
       expect((await commitDue(tx, { moves, runs, ranges: [] }, later)).enqueued.size).toBe(batch);
+    });
+  });
+
+  it('raises a batch that has waited for long, once more later, and reads next to nothing where nothing is due', async () => {
+    const aging = { queues: ['shared'], isOthers: false, agingMs: 60_000 };
+    const hoursAgo = (hours: number) => firstIdOf(Date.now() - hours * 3_600_000);
+    const none = { limit: batch, ids: { from: hoursAgo(2), to: hoursAgo(1) } };
+    await expectModest(async (tx) => expect(await ageRuns(tx, aging, none)).toBe(0));
+    expect(Math.max(...looked.map((look) => look.most))).toBe(0);
+    const minutes = (n: number) => new Date(Date.now() + n * 60_000);
+    const aged = await ageRuns(db, aging, { limit: batch, now: minutes(2) });
+    expect(aged).toBe(batch);
+    await expectModest(async (tx) => {
+      expect(await ageRuns(tx, aging, { limit: batch, now: minutes(4), ids: none.ids })).toBe(batch);
     });
   });
 });

@@ -21,6 +21,8 @@ create index if not exists queue_blocked_on_queue on cronwright.queue (blocked_o
 -- When waiting raised the run's priority last; null: never.
 alter table cronwright.queue add column if not exists aged_at timestamptz;
 
+create index if not exists queue_aged on cronwright.queue (aged_at) where aged_at is not null;
+
 -- Until when the runs of a tenant do not call what a key names, because it answered that it is called too often.
 create table if not exists cronwright.rate_limits (
   tenant text not null,
