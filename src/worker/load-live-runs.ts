@@ -26,7 +26,7 @@ import {
   toStepWrite,
 } from './live-run.ts';
 import { loadFanOuts } from './load-fan-outs.ts';
-import type { ParentScopes } from './parent-scope.ts';
+import type { BatchScopes, ParentScopes } from './parent-scope.ts';
 import type { RefusedRun } from './refuse-runs.ts';
 import { interruptedError } from './resume-wait.ts';
 
@@ -50,9 +50,8 @@ export async function loadLiveRuns(
       ? [new Map(), new Map()]
       : await Promise.all([loadSteps(deps.db, resumed), loadLastSeq(deps.db, resumed)]);
   const undone = await loadUndone(claimed.filter(hasPast), deps);
-  const runs: LiveRun[] = [];
+  const made: Made[] = [];
   const refused: RefusedRun[] = [];
-  const asking: LiveRun[] = [];
   for (const one of claimed) {
     const { record } = one;
     if (!record) continue;
@@ -68,18 +67,53 @@ export async function loadLiveRuns(
     const usable = isInvalid ? undefined : compiled;
     const run = createLiveRun(one, record, usable ?? missingDefinition(one), prior, deps.apiUrl());
     if (isInvalid) failDefinition(run, compiled);
-    if (usable && hasPast(one)) prior.steps = [...prior.steps, ...(await loadFanOuts(deps.db, run))];
-    if (usable && usable !== whole) await becomePart(run, whole as CompiledPipeline, deps.parents);
-    if (run.compiled.adapts) run.timeouts = await deps.timeouts.of(run.compiled);
+    made.push({ one, run, prior, partOf: usable && usable !== whole ? (whole as CompiledPipeline) : undefined });
+  }
+  await loadMore(made, deps);
+  const asking: LiveRun[] = [];
+  for (const { one, run, prior } of made) {
     const isElsewhere = hasPast(one) && !deps.hasWorkspace(one);
     restoreUndone(run, undone.get(one.runId) ?? []);
     if (isElsewhere && prior.steps.length > 0 && !isUndoing(run)) reopenLostSteps(run);
     handleInterruptedSteps(run, prior.steps);
     if (one.token > 1 && mayHaveAsked(run, prior.steps)) asking.push(run);
-    runs.push(run);
   }
   if (asking.length > 0) await addWaits(deps.db, asking);
-  return { runs, refused };
+  return { runs: made.map(({ run }) => run), refused };
+}
+
+interface Made {
+  one: ClaimedRun;
+  run: LiveRun;
+  prior: { steps: StepRecord[]; seq: number };
+  /** The pipeline of its parent, where it is a part of that. */
+  partOf: CompiledPipeline | undefined;
+}
+
+/** Runs of a batch that load at once what is theirs alone. */
+const atOnce = 4;
+
+/** What few runs need: fan-outs that had begun, what the parent gave, past durations. */
+async function loadMore(
+  made: readonly Made[],
+  deps: { db: Queryable; timeouts: AdaptiveTimeouts; parents: ParentScopes },
+): Promise<void> {
+  const needy = made.filter(({ one, run, partOf }) => partOf || run.compiled.adapts || (hasPast(one) && fansOut(run)));
+  if (needy.length === 0) return;
+  const parents = deps.parents.forBatch();
+  const left = needy.values();
+  const lane = async () => {
+    for (const { one, run, prior, partOf } of left) {
+      if (hasPast(one) && fansOut(run)) prior.steps = [...prior.steps, ...(await loadFanOuts(deps.db, run))];
+      if (partOf) await becomePart(run, partOf, parents);
+      if (run.compiled.adapts) run.timeouts = await deps.timeouts.of(run.compiled);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(atOnce, needy.length) }, lane));
+}
+
+function fansOut({ compiled }: LiveRun): boolean {
+  return [...compiled.byId.values()].some((step) => step.items);
 }
 
 /** How far the undoing of a run is, where there is something to undo. */
@@ -123,7 +157,7 @@ function partOf<Whole>(whole: Whole, record: RunRecord): Whole | CompiledPipelin
   return step === undefined ? whole : partOfPipeline(pipeline, step);
 }
 
-async function becomePart(run: LiveRun, whole: CompiledPipeline, parents: ParentScopes): Promise<void> {
+async function becomePart(run: LiveRun, whole: CompiledPipeline, parents: BatchScopes): Promise<void> {
   const { claimed, record } = run;
   const { child, parentId } = record;
   const step = child && whole.byId.get(child.step);

@@ -12,7 +12,12 @@ import { maxCollected } from './fan-out.ts';
 import { createScope, type LiveRun, toStepScope } from './live-run.ts';
 
 export interface ParentScopes {
-  /** Loaded once a node for all children of one step. Undefined where the parent is gone. */
+  /** For runs that are claimed together: what one of them has loaded the others have, too. */
+  forBatch(): BatchScopes;
+}
+
+export interface BatchScopes {
+  /** Loaded once a batch for all children of one step, and mostly once a node. Undefined where the parent is gone. */
   of(
     claimed: ClaimedRun,
     record: RunRecord,
@@ -21,7 +26,9 @@ export interface ParentScopes {
   ): Promise<LiveRun['scope'] | undefined>;
 }
 
-/** Steps of runs whose scope is kept; inputs and outputs are at most some megabytes each. */
+type Kept = Promise<LiveRun['scope'] | undefined>;
+
+/** Steps of runs whose scope is kept beyond a batch; inputs and outputs are at most some megabytes each. */
 const maxKept = 16;
 
 const read = statement(
@@ -42,7 +49,7 @@ interface ParentRow {
 }
 
 export function createParentScopes(options: { db: Queryable; apiUrl: () => string | undefined }): ParentScopes {
-  const kept = new Map<string, Promise<LiveRun['scope'] | undefined>>();
+  const kept = new Map<string, Kept>();
 
   async function load(
     claimed: ClaimedRun,
@@ -71,20 +78,27 @@ export function createParentScopes(options: { db: Queryable; apiUrl: () => strin
     return scope;
   }
 
+  function keep(key: string, scope: Kept): Kept {
+    kept.set(key, scope);
+    scope.catch(() => kept.delete(key));
+    const [oldest] = kept.keys();
+    if (kept.size > maxKept && oldest !== undefined) kept.delete(oldest);
+    return scope;
+  }
+
   return {
-    async of(claimed, record, compiled, step) {
-      const key = `${record.parentId}/${step.definition.id}/${record.child?.generation}`;
-      let scope = kept.get(key);
-      if (!scope) {
-        scope = load(claimed, record, compiled, step);
-        kept.set(key, scope);
-        scope.catch(() => kept.delete(key));
-        const [oldest] = kept.keys();
-        if (kept.size > maxKept && oldest !== undefined) kept.delete(oldest);
-      }
-      const found = await scope;
-      // Steps of one child are not those of another.
-      return found && { ...found, steps: { ...found.steps } };
+    forBatch() {
+      const batch = new Map<string, Kept>();
+      return {
+        async of(claimed, record, compiled, step) {
+          const key = `${record.parentId}/${step.definition.id}/${record.child?.generation}`;
+          const scope = batch.get(key) ?? kept.get(key) ?? keep(key, load(claimed, record, compiled, step));
+          batch.set(key, scope);
+          const found = await scope;
+          // Steps of one child are not those of another.
+          return found && { ...found, steps: { ...found.steps } };
+        },
+      };
     },
   };
 }
