@@ -11,21 +11,31 @@ export interface PauseSweepOptions {
   db: Database;
   clock: Clock;
   events: EventBus;
-  /** Between two looks while a pause lasts, in milliseconds. */
+  /** Between two looks while a pause lasts, in milliseconds: for its end, and while it is young for runs that raced with it. */
   everyMs: number;
-  /** Between two looks while none does. */
+  /** Between two looks while none does, and between two looks for runs that any pause is to hold. */
   idleMs: number;
   onReady: () => void;
 }
 
 const forgetEveryMs = 3_600_000;
+/** What enqueues, claims or wakes a run and has not seen a pause began before it, and is over by then. */
+const youngMs = 10_000;
 
 export function createPauseSweep(options: PauseSweepOptions): Service {
   const { db, clock, events } = options;
 
+  let allAt = clock.monotonic();
+
   /** Milliseconds until the next look. */
   async function sweep(): Promise<number> {
-    const { inForce, held, asked, letGo, keys } = await settlePauses(db);
+    const isForAll = clock.monotonic() >= allAt;
+    if (isForAll) allAt = clock.monotonic() + options.idleMs;
+    const { inForce, held, asked, letGo, keys } = await settlePauses(
+      db,
+      null,
+      (pause) => isForAll || clock.now() - pause.at.getTime() < youngMs,
+    );
     if (held + asked + letGo > 0) events.emit('pauses.settled', { held, asked, letGo });
     await admitRuns(db, keys);
     if (keys.length > 0 || letGo > 0) options.onReady();

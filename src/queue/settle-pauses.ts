@@ -72,12 +72,19 @@ const withdraw = statement(
   where run_id = any($1::uuid[]) and state <> 'paused'`,
 );
 
-/** Safe at any time and from any node: it only makes true what the rows of pauses say. */
-export async function settlePauses(db: Database, now: Date | null = null): Promise<SettledPauses> {
+/**
+ * Safe at any time and from any node: it only makes true what the rows of pauses say. What to hold is looked for in the whole
+ * queue, and only for the pauses that `isLookedAt` names.
+ */
+export async function settlePauses(
+  db: Database,
+  now: Date | null = null,
+  isLookedAt: (pause: Pause) => boolean = () => true,
+): Promise<SettledPauses> {
   await endOverduePauses(db, now);
   const inForce = await listPauses(db, null, now);
   const done: SettledPauses = { inForce, held: 0, asked: 0, letGo: 0, keys: [], hasTimer: false };
-  for (const pause of inForce) await hold(db, pause, done, now);
+  for (const pause of inForce.filter(isLookedAt)) await hold(db, pause, done, now);
   await release(db, done, now);
   return done;
 }
