@@ -1,4 +1,5 @@
 // Admits runs that wait for another pipeline of their tenant (`after`): once it has completed, or once it is too late.
+import { uuidv7 } from 'uuidv7';
 import { type Database, type Queryable, statement } from '../db/database.ts';
 import { afterKey, decideAfter } from '../domain/after.ts';
 import type { AfterDefinition } from '../domain/pipeline.ts';
@@ -8,6 +9,11 @@ const batch = 500;
 /** So many of the newest runs of a pipeline are looked at for one that has completed. */
 const mostRuns = 2_000;
 
+const someWaits = statement(
+  'find_run_after',
+  `select 1 from cronwright.queue where tenant = $1 and blocked_on = $2 and state = 'pending' limit 1`,
+);
+
 const lock = statement(
   'lock_runs_after',
   `select q.run_id, q.limits, coalesce(r.nominal_at, r.created_at) as base_at, coalesce($4::timestamptz, now()) as now_at,
@@ -16,6 +22,7 @@ const lock = statement(
   join cronwright.runs r on r.id = q.run_id
   left join cronwright.pipelines p on p.tenant = q.tenant and p.id = q.pipeline and p.version = q.pipeline_version
   where q.tenant = $1 and q.blocked_on = $2 and q.state = 'pending' and q.run_id > $5::uuid
+    and q.run_id < $6::uuid
   order by q.run_id
   limit $3
   for update of q skip locked`,
@@ -70,9 +77,12 @@ export async function admitAfter(
   now: Date | null = null,
 ): Promise<AdmittedAfter> {
   const admitted: AdmittedAfter = { ready: 0, keys: [] };
+  if ((await db.query(someWaits, [tenant, afterKey(pipeline)])).rows.length === 0) return admitted;
+  // What comes meanwhile is for the next look: this one has an end.
+  const end = uuidv7();
   const completed = await findLastCompletion(db, tenant, pipeline);
   for (let last = '00000000-0000-0000-0000-000000000000'; ; ) {
-    const page = await db.transaction((tx) => admitPage(tx, { tenant, pipeline, completed, last, now }), {
+    const page = await db.transaction((tx) => admitPage(tx, { tenant, pipeline, completed, last, end, now }), {
       idempotent: true,
     });
     for (const key of page.released) {
@@ -91,11 +101,11 @@ async function findLastCompletion(db: Queryable, tenant: string, pipeline: strin
 
 async function admitPage(
   tx: Queryable,
-  at: { tenant: string; pipeline: string; completed: number; last: string; now: Date | null },
+  at: { tenant: string; pipeline: string; completed: number; last: string; end: string; now: Date | null },
 ): Promise<{ released: (string | null)[]; last: string | undefined }> {
   const { tenant, pipeline, completed, now } = at;
   const key = afterKey(pipeline);
-  const { rows } = await tx.query<WaitingRow>(lock, [tenant, key, batch, now, at.last]);
+  const { rows } = await tx.query<WaitingRow>(lock, [tenant, key, batch, now, at.last, at.end]);
   const free: { id: string; limits: string | null; missing: string | null }[] = [];
   for (const { run_id: id, limits, rules, base_at: base, now_at: nowAt } of rows) {
     const times = { baseMs: base.getTime(), nowMs: nowAt.getTime(), completedMs: completed };
