@@ -2,6 +2,7 @@
 import type { Clock } from '../base/clock.ts';
 import { createLoopService, type Service, sleepUnlessAborted } from '../base/service.ts';
 import type { Queryable } from '../db/database.ts';
+import { AmbiguousCommitError } from '../db/retries.ts';
 import { costOf, FairQueue } from '../domain/fair-queue.ts';
 import type { FairOrder } from '../domain/new-run.ts';
 import { type FairTag, forgetFairTags, noteFairTags, readFairTags, readUnnotedFairTags } from './fair-tags.ts';
@@ -67,11 +68,13 @@ export function createFairOrder(options: FairOrderOptions): SharedFairOrder {
       learn(await noteFairTags(db, notes));
       if (options.hasPeers()) learn(await readFairTags(db, newsMs));
     } catch (error) {
-      // Told with the next ones. What was written in spite of the error counts twice, once.
+      // Told with the next ones, but where it may have been written: added once more it would set the tenant back. The place of a
+      // tenant is in its next note anyway.
+      const isWritten = error instanceof AmbiguousCommitError;
       for (const { tenant, queue: name, priority, added } of notes) {
         const lane = queue.lane(name, priority);
         const known = lane.tenants.get(tenant);
-        if (known) known.unsaved += added;
+        if (known && !isWritten) known.unsaved += added;
         if (tenant === '') lane.isMoved = true;
       }
       throw error;

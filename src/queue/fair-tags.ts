@@ -14,6 +14,7 @@ export interface FairTagNote extends FairTag {
   added: number;
 }
 
+// Not to be repeated blindly: it adds.
 const note = statement(
   'note_fair_tags',
   `insert into cronwright.fair_tags (tenant, queue, priority, tag, added, updated_at)
@@ -23,7 +24,6 @@ const note = statement(
   set tag = greatest(fair_tags.tag, excluded.tag - excluded.added) + excluded.added, added = excluded.added,
     updated_at = excluded.updated_at
   returning tenant, queue, priority, tag`,
-  { idempotent: true },
 );
 
 const news = statement(

@@ -1,13 +1,17 @@
 // Tenants that share a queue: one that floods it does not keep the others waiting, weights hold, each keeps its own order.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
 import { announceRuns } from '../../src/control/announce-runs.ts';
 import { newRunOf, requirePipeline } from '../../src/control/start-run.ts';
 import type { Database, Statement } from '../../src/db/database.ts';
 import { createPostgres } from '../../src/db/postgres.ts';
+import { AmbiguousCommitError } from '../../src/db/retries.ts';
 import type { Pipeline } from '../../src/domain/pipeline.ts';
 import type { SharedLimits } from '../../src/domain/shared-limits.ts';
 import { ageRuns } from '../../src/queue/age-runs.ts';
 import { enqueueRuns } from '../../src/queue/enqueue-runs.ts';
+import { createFairOrder } from '../../src/queue/fair-order.ts';
+import { readFairTags } from '../../src/queue/fair-tags.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createScript, type EngineWorld, eventually, startEngineWorld } from '../support/engine-world.ts';
 import { sql, testPipeline, testStep } from '../support/http-world.ts';
@@ -178,6 +182,34 @@ describe('tenants that share a queue', () => {
     expect(rows.map((row) => row.run_id)).toEqual(ids);
   });
 
+  it('a note whose answer was lost is not added once more', async () => {
+    let isLost = true;
+    const order = createFairOrder({
+      db: {
+        async query(statement, params) {
+          const answer = await test.db.query(statement, params);
+          if (statement.name !== 'note_fair_tags' || !isLost) return answer as never;
+          isLost = false;
+          throw new AmbiguousCommitError(statement.name, new Error('connection lost'));
+        },
+      },
+      clock: systemClock,
+      weightOf: () => 1,
+      hasPeers: () => false,
+      onError: () => {},
+    });
+    let tag = 0;
+    const next = () => {
+      tag = order.tagOf({ tenant: 'a', queue: 'default', priority: 5, runAt: null });
+    };
+    for (let i = 0; i < 5; i += 1) next();
+    await expect(order.share()).rejects.toThrow('note_fair_tags');
+    next();
+    await order.share();
+    const noted = await readFairTags(test.db, 60_000);
+    expect(noted.find((one) => one.tenant === 'a')?.tag).toBe(tag);
+  });
+
   async function lastTag(): Promise<number> {
     return (await sql<{ tag: number }>(test.db, 'select max(fair) as tag from cronwright.queue'))[0]?.tag ?? 0;
   }
@@ -223,6 +255,6 @@ describe('tenants that share a queue', () => {
       ]);
       expect(rows[0]?.priority).toBe(3);
     });
-    expect(aged.length).toBeGreaterThanOrEqual(2);
+    await eventually(async () => expect(aged.length).toBeGreaterThanOrEqual(2));
   });
 });
