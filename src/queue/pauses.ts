@@ -72,6 +72,7 @@ const endOverdue = statement(
   `update cronwright.pauses set ended_at = until_at
   where ended_at is null and until_at <= coalesce($1::timestamptz, now())
   returning id, tenant, pipeline, paused_at, paused_by, reason, until_at`,
+  { idempotent: true },
 );
 
 // Decided again with the pause as it is now: without an end they are not looked at before somebody resumes. The raised version
@@ -100,6 +101,7 @@ const forget = statement(
   where p.ended_at < coalesce($1::timestamptz, now()) - interval '1 day'
     and not exists (select 1 from cronwright.queue q where q.held_by = p.id)
     and not exists (select 1 from cronwright.schedules s where s.tenant = p.tenant and s.cursor_at <= p.ended_at)`,
+  { idempotent: true },
 );
 
 /** Those that last now, of one tenant or (null) of all. */
