@@ -12,6 +12,11 @@ export function pipelineOfKey(key: string): string | undefined {
   return key.startsWith('after:') ? key.slice('after:'.length) : undefined;
 }
 
+/** Whether a cancel is asked for in the name of a pipeline that is missing: the run is to fail, and is not cancelled. */
+export function isForMissing(askedBy: string | null): boolean {
+  return askedBy !== null && pipelineOfKey(askedBy) !== undefined;
+}
+
 const started: readonly Origin[] = ['api', 'cli', 'webhook', 'sensor'];
 
 /** A retry, a fork or a child goes on with what has begun already. */

@@ -1,5 +1,5 @@
 // A run's life from claim to finish, as one list of verbs.
-import { pipelineOfKey } from '../domain/after.ts';
+import { isForMissing } from '../domain/after.ts';
 import { runTimeoutMs, tellTimeouts } from './adaptive-timeouts.ts';
 import { endChildren } from './child-step.ts';
 import { type UndoEnd, undoSteps } from './compensate.ts';
@@ -90,7 +90,7 @@ function beginRun(run: LiveRun, deps: ExecuteDeps): NodeJS.Timeout | undefined {
 /** The pipeline that it waits for did not complete in time, and it is to fail where that is so. */
 function missedAfter({ claimed }: LiveRun): (StepsEnd & { kind: 'failed' }) | undefined {
   const { request } = claimed;
-  if (request?.kind !== 'cancel' || request.by === null || pipelineOfKey(request.by) === undefined) return undefined;
+  if (request?.kind !== 'cancel' || !isForMissing(request.by)) return undefined;
   const message = request.reason ?? 'the pipeline it waits for has not completed';
   return { kind: 'failed', step: 'after', error: { name: 'AfterMissing', message, class: 'fatal' } };
 }

@@ -3,6 +3,7 @@ import type { AdjustableClock, Clock } from '../base/clock.ts';
 import { createLoopService, type Service } from '../base/service.ts';
 import { createWakeUp } from '../base/wake-up.ts';
 import type { Queryable } from '../db/database.ts';
+import { isForMissing } from '../domain/after.ts';
 import type { EventBus } from '../observe/events.ts';
 import { beatNode, type RunRequest } from '../queue/beat-node.ts';
 import { abortRun, forgetPause, type LiveRun } from './live-run.ts';
@@ -73,7 +74,7 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
 
   function obey(request: RunRequest): void {
     const run = runs.get(request.runId);
-    if (!run) return;
+    if (!run || isForMissing(request.by)) return;
     const by = { actor: request.by, reason: request.reason };
     if (request.request === 'pause') {
       run.pausedBy = by;

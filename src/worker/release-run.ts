@@ -1,4 +1,5 @@
 // Release: a run goes back to the queue, to wait, to be tried again, to hold still, or for another worker.
+import { isForMissing } from '../domain/after.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import type { StepWrite } from '../queue/fenced-write.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
@@ -94,7 +95,9 @@ async function releaseAs(
   await deps.logs.flush(run.claimed);
   const { progress, message } = run;
   // A cancel that is being obeyed is no news, nor is a pause that came too late: what is left is the clean-up, and it may wait.
-  const isCancelled = run.cancelledBy !== undefined || (run.cleaningUp && run.pausedBy !== undefined);
+  const { request } = run.claimed;
+  const isMissing = request?.kind === 'cancel' && isForMissing(request.by);
+  const isCancelled = run.cancelledBy !== undefined || isMissing || (run.cleaningUp && run.pausedBy !== undefined);
   const { home } = deps;
   // A node that leaves has nothing to go first for.
   const isPinned = !release.refundClaim && hasFilesToGoBackTo(run, deps);
