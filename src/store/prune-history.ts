@@ -67,6 +67,7 @@ const oldLogs = statement(
     where r.state is not null and r.finished_at < coalesce($3::timestamptz, now()) - $1::int8 * interval '1 millisecond'
       and exists (select 1 from cronwright.logs l where l.run_id = r.id)
     order by r.id limit $2))`,
+  { idempotent: true },
 );
 
 // Several old ranges of one schedule, outcome and day become one; the sum stays what it was. Who deleted a range counts it, so
@@ -105,10 +106,10 @@ export async function pruneHistory(
   const { rows } = await db.query<{ id: string }>(oldRuns, [rule.historyMs, rule.keepLast, batch, now]);
   if (rows.length > 0) {
     const ids = rows.map((row) => row.id);
-    await db.transaction((tx) => removeRuns(tx, ids, now));
+    await db.transaction((tx) => removeRuns(tx, ids, now), { idempotent: true });
   }
   const logs = (await db.query(oldLogs, [rule.logsMs, batch, now])).count;
-  const merged = await db.transaction((tx) => mergeOccurrences(tx, rule.occurrencesMs, now));
+  const merged = await db.transaction((tx) => mergeOccurrences(tx, rule.occurrencesMs, now), { idempotent: true });
   const isMore = rows.length === batch || logs >= batch || merged === batch;
   return { runs: rows.length, logs, occurrences: merged, isMore };
 }
