@@ -113,7 +113,7 @@ export function createApp(options: AppOptions): App {
     const disk = createDiskWatch({
       dataDir: settings.dataDir,
       events,
-      onChange: (isFull) => running.pauseClaims(isFull),
+      onChange: (isFull) => running.pauseClaims(isFull, 'disk'),
     });
     await disk.start();
     cleanUps.add('disk-watch', () => disk.stop());

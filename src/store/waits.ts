@@ -29,6 +29,7 @@ export interface WaitRow {
   data: Json;
   answeredBy: string | null;
   answeredAt: Date | null;
+  /** The run's history says how it has ended. */
   told: boolean;
   /** Its time is up, by the database's clock, and nobody has written that down. */
   isDue: boolean;
@@ -80,18 +81,30 @@ const open = statement(
 const expire = statement(
   'expire_wait',
   `update cronwright.waits
-  set state = 'timed_out', answered_at = coalesce($5::timestamptz, now()), told = true
+  set state = 'timed_out', answered_at = coalesce($5::timestamptz, now()), told = false
   where run_id = $1 and step = $2 and item = $3 and key = $4 and state = 'open'
     and timeout_at <= coalesce($5::timestamptz, now())
   returning answered_at`,
+  { idempotent: true },
 );
 
-const tell = statement(
-  'tell_wait',
-  `update cronwright.waits set told = true
-  where run_id = $1 and step = $2 and item = $3 and key = $4 and told = false
-  returning key`,
+const markTold = statement(
+  'mark_waits_told',
+  `update cronwright.waits w set told = true
+  from unnest($2::text[], $3::int4[], $4::text[]) as u(step, item, key)
+  where w.run_id = $1 and w.step = u.step and w.item = u.item and w.key = u.key and w.state <> 'open' and w.told = false`,
   { idempotent: true },
+);
+
+// A rollback takes the question with it, and what was told of it before says nothing of the one that is asked anew.
+const isInHistory = statement(
+  'find_told_wait',
+  `select h.seq
+  from cronwright.history h
+  cross join lateral json_array_elements(h.transitions) as t(one)
+  where h.run_id = $1 and h.at >= $6::timestamptz and t.one->>'event' = $5 and t.one->>'step' = $2
+    and coalesce((t.one->>'item')::int4, -1) = $3 and t.one->'data'->>'key' = $4
+  limit 1`,
 );
 
 const cancelOpen = statement(
@@ -162,9 +175,23 @@ export async function expireWait(db: Queryable, key: WaitKey, now: Date | null =
   return (await db.query<{ answered_at: Date }>(expire, [...keyOf(key), now])).rows[0]?.answered_at;
 }
 
-/** True for the one caller who is to write the answer into the run's history. */
-export async function claimTelling(db: Queryable, key: WaitKey): Promise<boolean> {
-  return (await db.query(tell, keyOf(key))).count > 0;
+/** Whether the run's history says so of the question that was asked then. */
+export async function isToldOf(db: Queryable, key: WaitKey, event: string, askedAt: Date): Promise<boolean> {
+  return (await db.query(isInHistory, [...keyOf(key), event, askedAt])).rows.length > 0;
+}
+
+/** The history says how these have ended: nobody has to look there any more. */
+export async function markWaitsTold(
+  db: Queryable,
+  runId: string,
+  keys: readonly Pick<WaitKey, 'step' | 'item' | 'key'>[],
+): Promise<void> {
+  await db.query(markTold, [
+    runId,
+    keys.map(({ step }) => step),
+    keys.map(({ item }) => item),
+    keys.map(({ key }) => key),
+  ]);
 }
 
 export async function cancelOpenWaits(db: Queryable, runId: string, now: Date | null = null): Promise<void> {

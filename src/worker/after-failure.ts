@@ -4,6 +4,7 @@ import type { CompiledStep } from './compiled-pipeline.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import type { LiveRun, StepProgress } from './live-run.ts';
 import { repairStep } from './repair-step.ts';
+import { whileOurs } from './while-ours.ts';
 
 type Item = { index: number; value: unknown } | undefined;
 
@@ -18,9 +19,12 @@ export async function insteadOfFailing(
   const { error } = progress;
   if (run.cleaningUp || error === null) return undefined;
   const rule = step.definition.onError?.[error.name];
-  if (rule !== undefined) return repairStep(run, step, item, progress, { error, rule, asksFirst: true }, deps);
+  if (rule !== undefined) {
+    return repairStep(run, step, item, progress, { error, rule, asksFirst: true }, whileOurs(run, deps));
+  }
   if (exhaustedPolicy(run, step, item) !== 'wait_manual') return undefined;
-  return askPerson(run, step, item, progress, { askedBy: 'exhausted', choices: ['retry', 'skip', 'fail'] }, deps);
+  const asked = { askedBy: 'exhausted' as const, choices: ['retry', 'skip', 'fail'] };
+  return askPerson(run, step, item, progress, asked, whileOurs(run, deps));
 }
 
 /** The pipeline's word does not count where a failure is tolerated anyway. */

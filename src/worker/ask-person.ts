@@ -39,7 +39,8 @@ export async function askPerson(
   const lost: AbortReason = 'lease_lost';
   if (row === undefined) return { kind: 'interrupted', by: lost };
   addWait(run, row);
-  if (opened !== undefined) tellOpened(run, key, question, opened.timeoutAt, deps);
+  // Where this did not open it, an earlier try did whose answer was lost.
+  tellOpened(run, key, question, (opened ?? row).timeoutAt, deps);
   return { kind: 'waiting', untilMs: row.timeoutAt?.getTime() ?? Number.POSITIVE_INFINITY, waitKind: 'manual_edit' };
 }
 

@@ -19,6 +19,7 @@ import { type LiveRun, noteTransition } from './live-run.ts';
 import type { RunLogs } from './run-logs.ts';
 import { reportProgress } from './run-progress.ts';
 import { startChildRun } from './start-child-run.ts';
+import { whileOurs } from './while-ours.ts';
 
 export interface AttemptHostOptions {
   db: Database;
@@ -102,8 +103,14 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
     },
     secret: (_attempt, name) => options.secrets.get(name),
     sql: (_attempt, name, { readOnly }) => options.connection(name, readOnly),
-    startRun: (attempt, request) => startChildRun(options.run(attempt.runId), attempt, request, options),
-    ask: (attempt, question) => askQuestion(options.run(attempt.runId), attempt, question, options),
+    startRun(attempt, request) {
+      const run = options.run(attempt.runId);
+      return startChildRun(run, attempt, request, run ? whileOurs(run, options) : options);
+    },
+    ask(attempt, question) {
+      const run = options.run(attempt.runId);
+      return askQuestion(run, attempt, question, run ? whileOurs(run, options) : options);
+    },
     workspace(attempt) {
       const directory = workspacePath(options.host.dataDir, attempt.runId);
       if (!existsSync(directory)) makeWorkspace(options, attempt, directory);

@@ -8,6 +8,7 @@ import type { ExecuteDeps } from './execute-deps.ts';
 import { flushRun } from './flush-run.ts';
 import type { LiveRun, StepProgress } from './live-run.ts';
 import { type AttemptsEnd, runAttempts } from './run-attempts.ts';
+import { RunLostError, whileOurs } from './while-ours.ts';
 
 type Item = { index: number; value: unknown } | undefined;
 
@@ -72,8 +73,9 @@ export async function keepResult(
   const { runId, token } = run.claimed;
   try {
     const from = { runId, token, step: step.definition.id, item: item?.index ?? -1 };
-    await keepCachedResult(deps.db, key, from, rule.ttlMs);
+    await keepCachedResult(whileOurs(run, deps).db, key, from, rule.ttlMs);
   } catch (error) {
+    if (error instanceof RunLostError) throw error;
     deps.logs.say(
       run.claimed,
       'warn',
@@ -91,8 +93,9 @@ async function look(
   deps: ExecuteDeps,
 ): Promise<CachedResult | undefined> {
   try {
-    return await findCachedResult(deps.db, key);
+    return await findCachedResult(whileOurs(run, deps).db, key);
   } catch (error) {
+    if (error instanceof RunLostError) throw error;
     deps.logs.say(run.claimed, 'warn', `the cache could not be asked: ${errorMessage(error)}`, about(step, item));
     return undefined;
   }

@@ -26,6 +26,7 @@ import {
 import { evaluateInput, type StepInput } from './step-input.ts';
 import { attemptKey } from './step-key.ts';
 import { allNeeds, type Undoable, undoOrder } from './undo-order.ts';
+import { whileOurs } from './while-ours.ts';
 
 export type UndoEnd =
   | { kind: 'done' }
@@ -52,10 +53,11 @@ type UnitEnd =
 export async function undoSteps(
   run: LiveRun,
   undo: { reason: CompensationReason; keeps: ReadonlySet<string> },
-  deps: ExecuteDeps,
+  given: ExecuteDeps,
 ): Promise<UndoEnd> {
   const { compiled } = run;
   if (run.record.dryRun || !compiled.undoes) return { kind: 'done' };
+  const deps = whileOurs(run, given);
   await forgetResults(run, deps);
   const order = [...compiled.steps, ...compiled.onFailure, ...compiled.finally].map(({ definition }) => definition);
   // What is told of items is read back from where it is stored.

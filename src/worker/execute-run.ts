@@ -11,6 +11,7 @@ import { abortRun, type LiveRun, noteTransition, type RollbackOrder } from './li
 import { giveBack, releaseToPause, releaseToRetry, releaseToWait, releaseUndone, tellLost } from './release-run.ts';
 import { rollBack } from './roll-back.ts';
 import { runSteps, type StepsEnd } from './run-steps.ts';
+import { RunLostError, whileOurs } from './while-ours.ts';
 
 export async function executeRun(run: LiveRun, deps: ExecuteDeps): Promise<void> {
   const watch = beginRun(run, deps);
@@ -18,7 +19,7 @@ export async function executeRun(run: LiveRun, deps: ExecuteDeps): Promise<void>
     // Durable before a step runs: its outcome must not be overtaken by that it was reopened.
     if (run.rebuiltFrom !== undefined) await flushRun(run, deps);
     const verdict = await carryOut(run, deps);
-    if (verdict.kind === 'finish' && run.compiled.hasChildren) await endChildren(run, deps);
+    if (verdict.kind === 'finish' && run.compiled.hasChildren) await endChildren(run, whileOurs(run, deps));
     const end = verdict.kind === 'finish' ? await cleanUp(run, verdict, deps) : verdict;
     switch (end.kind) {
       case 'finish':
@@ -36,6 +37,9 @@ export async function executeRun(run: LiveRun, deps: ExecuteDeps): Promise<void>
       case 'lost':
         return tellLost(run, deps);
     }
+  } catch (error) {
+    if (!(error instanceof RunLostError)) throw error;
+    tellLost(run, deps);
   } finally {
     // Where the verbs have ended it this does nothing.
     run.span.end('error', engineFault);

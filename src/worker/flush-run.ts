@@ -5,6 +5,7 @@ import type { FencedWrite } from '../queue/fenced-write.ts';
 import type { RunFinish } from '../queue/finish-runs.ts';
 import type { RunRelease } from '../queue/release-runs.ts';
 import type { RollbackWrite } from '../queue/write-rollback.ts';
+import { markWaitsTold } from '../store/waits.ts';
 import { isRefused } from './checkpoint-writer.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { abortRun, hasUnwrittenOutcome, type LiveRun, takeUnwritten } from './live-run.ts';
@@ -84,8 +85,9 @@ async function persist(
   for (;;) {
     try {
       const accepted = await send();
-      if (accepted) tellWritten(run, write, deps);
-      else abortRun(run, 'lease_lost');
+      if (!accepted) abortRun(run, 'lease_lost');
+      else tellWritten(run, write, deps);
+      if (accepted && run.told !== undefined) await markTold(write, deps);
       return accepted;
     } catch (error) {
       if (run.abortedBy === 'lease_lost') return false;
@@ -103,6 +105,18 @@ function tellWritten(run: LiveRun, write: FencedWrite, deps: ExecuteDeps): void 
   const { runId, tenant, pipeline, schedule } = run.claimed;
   const { seq, transitions } = write;
   deps.events.emit('history.written', { node: deps.node, runId, tenant, pipeline, schedule, seq, transitions });
+}
+
+/** Where this fails, whoever wants to know looks into the history. */
+async function markTold({ runId, transitions }: FencedWrite, deps: ExecuteDeps): Promise<void> {
+  const ended = transitions.filter(({ event }) => event === 'wait.answered' || event === 'wait.timed_out');
+  if (ended.length === 0) return;
+  const keys = ended.map(({ step = '', item = -1, data }) => ({ step, item, key: (data as { key: string }).key }));
+  try {
+    await markWaitsTold(deps.db, runId, keys);
+  } catch (error) {
+    deps.events.emit('service.crashed', { service: 'waits', error: String(error) });
+  }
 }
 
 async function isFinished(db: Queryable, finish: RunFinish, node: string): Promise<boolean> {

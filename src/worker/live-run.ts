@@ -84,6 +84,8 @@ export interface LiveRun {
   failedOfChildren?: Map<string, number>;
   /** What its steps have asked so far, by step and item; undefined where nothing was. */
   waits: Map<string, WaitRow[]> | undefined;
+  /** Questions whose end this claim has noted, or found in the history; absent where there was none. */
+  told?: Set<string>;
   /** Steps and items of which a crash left open what they did outside, where people are to say. */
   interrupted: Set<string> | undefined;
   /** What people and repairs have put in place of fields of a step's input, by step and item. */
@@ -195,6 +197,24 @@ export function freshProgress(): StepProgress {
     finishedAt: null,
     notBefore: 0,
   };
+}
+
+/** What people ask of a run that is at work is on record with its next write. */
+export function noteRequest(
+  run: LiveRun,
+  event: string,
+  by: { actor: string | null; reason: string | null } | undefined,
+  clock: Clock,
+): void {
+  noteTransition(
+    run,
+    {
+      event,
+      ...(by?.actor == null ? {} : { actor: by.actor }),
+      ...(by?.reason == null ? {} : { reason: by.reason }),
+    },
+    clock,
+  );
 }
 
 /** What a step has come to; made on first asking. */

@@ -3,7 +3,7 @@ import type { StoredError } from '../domain/outcome.ts';
 import { firstShown } from '../domain/wait.ts';
 import { findWait, type WaitRow } from '../store/waits.ts';
 import { askPerson, type Instead } from './ask-person.ts';
-import { expire, tellAnswered } from './ask-question.ts';
+import { expire, tellSettled } from './ask-question.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { type LiveRun, type StepProgress, stepKey, waitsOf } from './live-run.ts';
@@ -66,10 +66,10 @@ async function settle(
   if (open) {
     return { kind: 'waiting', untilMs: row.timeoutAt?.getTime() ?? Number.POSITIVE_INFINITY, waitKind: row.kind };
   }
-  const settled = row.state === 'open' ? await expire(run, key, row, deps) : row;
+  const settled = row.state === 'open' ? await expire(key, row, deps) : row;
   progress.error ??= (settled.form as { error?: StoredError } | null)?.error ?? null;
+  await tellSettled(run, settled, deps);
   if (settled.state === 'timed_out') return giveUp(progress, deps);
-  await tellAnswered(run, settled, deps);
   return decide(run, step, item, progress, (await findWait(deps.db, key)) ?? settled, deps);
 }
 

@@ -7,6 +7,7 @@ import type { ExecuteDeps } from './execute-deps.ts';
 import { flushRollback } from './flush-run.ts';
 import { type LiveRun, noteTransition, type RollbackOrder } from './live-run.ts';
 import { allNeeds } from './undo-order.ts';
+import { whileOurs } from './while-ours.ts';
 
 export type RollbackEnd =
   | { kind: 'rolled_back' }
@@ -29,7 +30,8 @@ export async function rollBack(run: LiveRun, order: RollbackOrder, deps: Execute
   const { runId, token } = run.claimed;
   // What is not written yet speaks of steps that are gone with this.
   if (!(await flushRollback(run, { compensations: [] }, deps))) return { kind: 'interrupted', by: 'lease_lost' };
-  if (!(await reopenSteps(deps.db, { runId, token, steps }))) return { kind: 'interrupted', by: 'lease_lost' };
+  const { db } = whileOurs(run, deps);
+  if (!(await reopenSteps(db, { runId, token, steps }))) return { kind: 'interrupted', by: 'lease_lost' };
   return { kind: 'rolled_back_to', step: to };
 }
 

@@ -18,6 +18,7 @@ import { resumeWait } from './resume-wait.ts';
 import { limitAfter, notCalled, rateLimitKeyOf, spreadMs } from './shared-rate-limits.ts';
 import { evaluateInput, keepInput } from './step-input.ts';
 import { attemptKey } from './step-key.ts';
+import { whileOurs } from './while-ours.ts';
 
 export type { AttemptsEnd };
 
@@ -36,7 +37,7 @@ export async function runAttempts(
   let rateLimitedInARow = 0;
   if (run.waits !== undefined || run.interrupted !== undefined) {
     if (!signal.aborted && isHolding(run)) return { kind: 'paused' };
-    const instead = signal.aborted ? undefined : await resumeWait(run, step, item, progress, deps);
+    const instead = signal.aborted ? undefined : await resumeWait(run, step, item, progress, whileOurs(run, deps));
     if (instead) return instead;
   }
   for (;;) {

@@ -21,6 +21,7 @@ import {
 } from './live-run.ts';
 import type { AttemptsEnd } from './run-attempts.ts';
 import { reportStepDone, reportStepSkipped } from './run-progress.ts';
+import { whileOurs } from './while-ours.ts';
 
 type Wait = AttemptsEnd & { kind: 'waiting' };
 type Waits = Map<string, Wait>;
@@ -188,8 +189,9 @@ function carryOutStep(
   deps: ExecuteDeps,
 ): Promise<AttemptsEnd> {
   if (runsByChildren(step.definition)) {
-    if (step.items) return distribute(run, step, progress, deps);
-    return takeOrRun(run, step, undefined, progress, deps, () => runAsChild(run, step, progress, deps));
+    const own = whileOurs(run, deps);
+    if (step.items) return distribute(run, step, progress, own);
+    return takeOrRun(run, step, undefined, progress, deps, () => runAsChild(run, step, progress, own));
   }
   return step.items ? fanOut(run, step, progress, deps) : takeOrRun(run, step, undefined, progress, deps);
 }

@@ -40,8 +40,8 @@ export interface WorkerPool extends Service {
   wake(): void;
   /** Runs this node holds, by id. */
   readonly runs: ReadonlyMap<string, LiveRun>;
-  /** Holds back new claims (true) or takes them up again. */
-  pause(paused: boolean): void;
+  /** Holds back new claims (true); they are taken up again once nobody holds them back. */
+  pause(paused: boolean, by: string): void;
   /** Claims nothing more and returns when all runs have ended, or after `timeoutMs`, giving back what still runs. */
   drain(timeoutMs: number): Promise<void>;
   /** Ends every run's steps. */
@@ -63,7 +63,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   const due = new Set<Weight>();
   /** Runs here that are on their last claim. */
   let suspects = 0;
-  let isPaused = false;
+  const pausedBy = new Set<string>();
   let onIdle: (() => void) | undefined;
   const loop = createLoopService({
     name: 'worker-pool',
@@ -77,7 +77,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     while (!signal.aborted) {
       let claimed = 0;
       for (const weight of weights) {
-        const limit = isPaused ? 0 : Math.min(size[weight] - active[weight], claimBatch);
+        const limit = pausedBy.size > 0 ? 0 : Math.min(size[weight] - active[weight], claimBatch);
         if (limit <= 0 || !due.delete(weight)) continue;
         const got = await claimBatchOf(weight, limit);
         claimed += got;
@@ -217,9 +217,9 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     name: 'worker-pool',
     runs,
     wake,
-    pause(paused) {
-      isPaused = paused;
-      if (!paused) wake();
+    pause(paused, by) {
+      if (paused) pausedBy.add(by);
+      else if (pausedBy.delete(by) && pausedBy.size === 0) wake();
     },
     abortAll,
     places: () => ({
