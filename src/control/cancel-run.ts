@@ -6,9 +6,26 @@ import { admitQuietly } from './announce-runs.ts';
 import { callForCleanUp, hasCleanUp } from './call-for-clean-up.ts';
 import type { ControlContext } from './control-context.ts';
 import { forbiddenTransition } from './forbidden-transition.ts';
-import { lockRun } from './lock-run.ts';
+import { type LockedRun, lockRun } from './lock-run.ts';
 import { cancelChildrenOf } from './reach-children.ts';
-import { hasStarted, requestRollback } from './request-rollback.ts';
+import { hasStarted, isAskedAlready, requestRollback } from './request-rollback.ts';
+
+interface CancelRequest {
+  tenant: string;
+  id: string;
+  actor: string;
+  reason?: string | undefined;
+  /** Undo what it did first. */
+  rollback?: boolean | undefined;
+}
+
+/** What a cancel found and came to. */
+interface Cancelling {
+  run: LockedRun;
+  freed: SlotKey[];
+  isRolledBack: boolean;
+  isCleanedUp?: boolean;
+}
 
 export interface CancelledRun {
   id: string;
@@ -56,32 +73,16 @@ const cancel = statement(
 );
 
 /** Throws `not_found`, and `conflict` where the run's state does not allow it. */
-export async function cancelRun(
-  context: ControlContext,
-  options: {
-    tenant: string;
-    id: string;
-    actor: string;
-    reason?: string | undefined;
-    /** Undo what it did first. */
-    rollback?: boolean | undefined;
-  },
-): Promise<CancelledRun> {
+export async function cancelRun(context: ControlContext, options: CancelRequest): Promise<CancelledRun> {
   const { db, events, wake, clock } = context;
+  let first: Cancelling | undefined;
   const { run, freed, isRolledBack, isCleanedUp } = await db.transaction(
     async (tx) => {
       const run = await lockRun(tx, options.tenant, options.id);
-      if (!canTransition(run.state, 'cancelled')) throw forbiddenTransition(options.id, run.state, 'cancelled');
-      const isRolledBack = options.rollback === true && (run.state === 'running' || (await hasStarted(tx, options.id)));
-      if (isRolledBack) return { run, freed: await requestRollback(tx, run, options), isRolledBack };
-      if (run.state === 'running') {
-        await tx.query(ask, [options.id, options.actor, options.reason ?? null, run.token]);
-        return { run, freed: [], isRolledBack };
-      }
-      if (await hasCleanUp(tx, run, options.id)) {
-        return { run, freed: await callForCleanUp(tx, run, options), isRolledBack, isCleanedUp: true };
-      }
-      return { run, freed: await cancelAtOnce(tx, run.state, options), isRolledBack };
+      // It was done, and only the answer to the commit was lost: what the first try found counts.
+      if (first && isDone(first, run.state)) return first;
+      first = await begin(tx, run, options);
+      return first;
     },
     { idempotent: true },
   );
@@ -114,6 +115,34 @@ export async function cancelRun(
   await admitQuietly(context, freed);
   wake.workers();
   return { id: options.id, state: 'cancelled', requested: null };
+}
+
+async function begin(tx: Queryable, run: LockedRun, options: CancelRequest): Promise<Cancelling> {
+  const { id, actor, reason = null, rollback = false } = options;
+  if (!canTransition(run.state, 'cancelled')) throw forbiddenTransition(id, run.state, 'cancelled');
+  const wish = rollback ? { to: null } : undefined;
+  if ((rollback || !isOnlyRollback(run)) && isAskedAlready(run, { id, requested: 'cancelled', wish })) {
+    return { run, freed: [], isRolledBack: true };
+  }
+  const isRolledBack = rollback && (run.state === 'running' || (await hasStarted(tx, id)));
+  if (isRolledBack) return { run, freed: await requestRollback(tx, run, options), isRolledBack };
+  if (run.state === 'running') {
+    await tx.query(ask, [id, actor, reason, run.token]);
+    return { run, freed: [], isRolledBack };
+  }
+  if (await hasCleanUp(tx, run, id)) {
+    return { run, freed: await callForCleanUp(tx, run, options), isRolledBack, isCleanedUp: true };
+  }
+  return { run, freed: await cancelAtOnce(tx, run.state, options), isRolledBack };
+}
+
+function isDone({ isRolledBack }: Cancelling, now: RunState): boolean {
+  return isRolledBack ? now === 'rolling_back' || now === 'rolled_back' : now === 'cancelled';
+}
+
+/** It was made to undo an ended run, and nobody has begun with that: no other run asked for can have started steps yet. */
+function isOnlyRollback({ token, origin }: LockedRun): boolean {
+  return token === 0 && (origin === 'api' || origin === 'cli');
 }
 
 async function cancelAtOnce(

@@ -16,6 +16,8 @@ export interface LockedRun {
   startedAt: Date | null;
   /** What its worker was asked for and has not obeyed yet. */
   request: 'pause' | 'cancel' | null;
+  /** What is to be undone, where that was asked for and has not begun: all (null), or what comes after a step. */
+  rollback: { to: string | null } | undefined;
   /** The pause of its pipeline or tenant that holds it, or asks for it. */
   heldBy: string | null;
   /** Not before this instant. */
@@ -24,7 +26,7 @@ export interface LockedRun {
 
 const lock = statement(
   'lock_live_run',
-  `select ${liveState('q')} as state, token, node, started_at, request, held_by, run_at
+  `select ${liveState('q')} as state, token, node, started_at, request, request_rollback, request_to, held_by, run_at
   from cronwright.queue q where run_id = $1 for update`,
 );
 
@@ -34,6 +36,8 @@ interface LiveRow {
   node: string | null;
   started_at: Date | null;
   request: 'pause' | 'cancel' | null;
+  request_rollback: boolean | null;
+  request_to: string | null;
   held_by: string | null;
   run_at: Date | null;
 }
@@ -63,7 +67,8 @@ export async function lockRun(tx: Queryable, tenant: string, id: string): Promis
   if (!state) throw new CronwrightError('internal', `run "${id}" has neither a live row nor an end`);
   const { token = 0, node = null, started_at: startedAt = null, request = null } = live ?? {};
   const { held_by: heldBy = null, run_at: runAt = null } = live ?? {};
-  return { state, pipeline, schedule, origin, token, node, startedAt, request, heldBy, runAt };
+  const rollback = request === 'cancel' && live?.request_rollback ? { to: live.request_to } : undefined;
+  return { state, pipeline, schedule, origin, token, node, startedAt, request, rollback, heldBy, runAt };
 }
 
 function notFound(id: string): CronwrightError {

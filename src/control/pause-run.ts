@@ -33,7 +33,8 @@ const ask = statement(
 const keep = statement(
   'keep_run_paused',
   `with kept as (
-    update cronwright.queue set held_by = null where run_id = $1 and state = 'paused' and held_by is not null
+    update cronwright.queue set held_by = null, has_history = true
+    where run_id = $1 and state = 'paused' and held_by is not null
     returning run_id, tenant
   )
   insert into cronwright.history (run_id, seq, tenant, node, at, transitions)
@@ -46,10 +47,14 @@ const keep = statement(
 /** Asking again changes nothing. Throws `not_found`, and `conflict` where the run's state does not allow it. */
 export async function pauseRun(context: ControlContext, request: PauseRunRequest): Promise<PausedRun> {
   const { db, events, wake } = context;
+  let first: { run: LockedRun; freed: SlotKey[] } | undefined;
   const { run, freed } = await db.transaction(
     async (tx) => {
       const run = await lockRun(tx, request.tenant, request.id);
-      return { run, freed: await pause(tx, run, request) };
+      // It was done, and only the answer to the commit was lost: what the first try found and freed counts.
+      if (first && (isOwnPause(run) || wasCalled(first.run, run))) return first;
+      first = { run, freed: await pause(tx, run, request) };
+      return first;
     },
     { idempotent: true },
   );
@@ -70,6 +75,15 @@ export async function pauseRun(context: ControlContext, request: PauseRunRequest
     if (freed.length > 0) wake.workers();
   }
   return { id, state: 'paused', requested: null };
+}
+
+function isOwnPause({ state, heldBy }: LockedRun): boolean {
+  return state === 'paused' && heldBy === null;
+}
+
+/** It waited for its children, and its next worker was asked to hold it. */
+function wasCalled(before: LockedRun, now: LockedRun): boolean {
+  return before.state === 'waiting' && now.state !== 'waiting' && now.request === 'pause' && now.heldBy === null;
 }
 
 async function pause(tx: Queryable, run: LockedRun, request: PauseRunRequest): Promise<SlotKey[]> {

@@ -1,6 +1,8 @@
 // Asks that what a live run did is undone: by its worker, or by whoever claims it next.
 import { type Queryable, statement } from '../db/database.ts';
+import type { RunState } from '../domain/run.ts';
 import type { SlotKey } from '../queue/admit-runs.ts';
+import { forbiddenTransition } from './forbidden-transition.ts';
 import type { LockedRun } from './lock-run.ts';
 
 export interface RollbackWish {
@@ -51,6 +53,21 @@ const started = statement(
 
 export async function hasStarted(tx: Queryable, id: string): Promise<boolean> {
   return (await tx.query(started, [id])).rows.length > 0;
+}
+
+/**
+ * Whether just this was asked for before; `wish` is undefined for a plain cancel. Throws `conflict` where another rollback was:
+ * it was promised, and what is asked now would be lost to it.
+ */
+export function isAskedAlready(
+  run: LockedRun,
+  { id, requested, wish }: { id: string; requested: RunState; wish: { to: string | null } | undefined },
+): boolean {
+  const { rollback } = run;
+  if (rollback === undefined) return false;
+  if (wish && wish.to === rollback.to) return true;
+  const what = rollback.to === null ? 'its rollback' : `its rollback to step "${rollback.to}"`;
+  throw forbiddenTransition(id, run.state, requested, `${what} was asked for already`);
 }
 
 /** The caller holds the row's lock. Returns the slots that the run needs before it can be claimed. */

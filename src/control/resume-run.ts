@@ -36,10 +36,14 @@ const lastEvent = statement(
 /** Throws `not_found`, and `conflict` where the run is not paused, or its pipeline or tenant is. */
 export async function resumeRun(context: ControlContext, request: ResumeRequest): Promise<ResumedRun> {
   const { db, events, wake } = context;
+  let first: { run: LockedRun; gone: LetGoRuns | undefined } | undefined;
   const { run, gone } = await db.transaction(
     async (tx) => {
       const run = await lockRun(tx, request.tenant, request.id);
-      return { run, gone: await resume(tx, run, request) };
+      // It was done, and only the answer to the commit was lost: somebody may work on it already.
+      if (first && run.state !== 'paused' && run.request !== 'pause') return first;
+      first = { run, gone: await resume(tx, run, request) };
+      return first;
     },
     { idempotent: true },
   );

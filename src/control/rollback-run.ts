@@ -10,7 +10,7 @@ import { admitQuietly, announceRuns } from './announce-runs.ts';
 import { forbiddenTransition } from './forbidden-transition.ts';
 import { type LockedRun, lockRun } from './lock-run.ts';
 import { cancelChildrenOf } from './reach-children.ts';
-import { hasStarted, requestRollback } from './request-rollback.ts';
+import { hasStarted, isAskedAlready, requestRollback } from './request-rollback.ts';
 import type { Caller, RunStarter } from './start-run.ts';
 import { findRollbackOf, noteHomeOfFiles, readSourceRun, requireVersion } from './take-over-steps.ts';
 
@@ -57,9 +57,12 @@ const takeOverUndone = statement(
   on conflict do nothing`,
 );
 
+// A rollback is carried out also while its pipeline is paused.
 const markRollback = statement(
   'mark_rollback_run',
-  `update cronwright.queue set request = 'cancel', request_by = $2, request_reason = $3, request_rollback = true
+  `update cronwright.queue
+  set state = 'pending', paused_from = null, held_by = null,
+    request = 'cancel', request_by = $2, request_reason = $3, request_rollback = true
   where run_id = $1`,
 );
 
@@ -70,19 +73,13 @@ export async function rollbackRun(
   options: RollbackOptions,
   caller: Caller,
 ): Promise<RolledBackRun> {
-  const { context, room } = starter;
-  await room.reserve(caller.tenant, 1);
-  const { run, wanted, made } = await context.db.transaction(async (tx) => {
+  const { context } = starter;
+  const live = await context.db.transaction(async (tx) => {
     const run = await lockRun(tx, caller.tenant, id);
-    if (isTerminal(run.state)) {
-      return { run, wanted: [], made: await undoEnded(starter, tx, run, id, options, caller) };
-    }
-    return { run, wanted: await undoLive(tx, run, id, options, caller), made: undefined };
+    return isTerminal(run.state) ? undefined : { run, wanted: await undoLive(tx, run, id, options, caller) };
   });
-  if (made) {
-    await announceRuns(context, [made]);
-    return { id: made.id, state: 'pending', requested: 'rollback', parent_id: id };
-  }
+  if (!live) return undoByNewRun(starter, id, options, caller);
+  const { run, wanted } = live;
   // Before anybody works on it: its children may hold all the places.
   if (run.state !== 'rollback_failed') {
     await cancelChildrenOf(context, id, { actor: caller.actor, reason: options.reason, rollback: true });
@@ -92,6 +89,23 @@ export async function rollbackRun(
   context.wake.workers();
   if (run.state === 'rollback_failed') return { id, state: 'rolling_back', requested: null, parent_id: null };
   return { id, state: run.state === 'running' ? 'running' : 'pending', requested: 'rollback', parent_id: null };
+}
+
+/** Only this needs room in the queue. */
+async function undoByNewRun(
+  starter: RunStarter,
+  id: string,
+  options: RollbackOptions,
+  caller: Caller,
+): Promise<RolledBackRun> {
+  const { context, room } = starter;
+  await room.reserve(caller.tenant, 1);
+  const made = await context.db.transaction(async (tx) => {
+    const run = await lockRun(tx, caller.tenant, id);
+    return undoEnded(starter, tx, run, id, options, caller);
+  });
+  await announceRuns(context, [made]);
+  return { id: made.id, state: 'pending', requested: 'rollback', parent_id: id };
 }
 
 async function undoLive(
@@ -105,6 +119,8 @@ async function undoLive(
   if (run.state === 'rollback_failed') {
     if (to !== undefined)
       throw forbiddenTransition(id, run.state, 'rolling_back', 'it goes on as it began, without `to`');
+  } else if (isAskedAlready(run, { id, requested: 'rolling_back', wish: { to: to ?? null } })) {
+    return [];
   } else if (run.state !== 'running' && !(await hasStarted(tx, id))) {
     throw forbiddenTransition(id, run.state, 'rolling_back', 'none of its steps has begun; cancel it');
   }

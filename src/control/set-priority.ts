@@ -41,12 +41,15 @@ export async function setPriority(
   { tenant, id, actor, priority }: { tenant: string; id: string; actor: string; priority: number },
 ): Promise<PrioritizedRun> {
   const { db, events, wake } = context;
-  const { run, isNew } = await db.transaction(
+  // Also where only the answer to the first commit was lost, and the repeat finds it done.
+  let isNew = false;
+  const run = await db.transaction(
     async (tx) => {
       const run = await lockRun(tx, tenant, id);
       if (isTerminal(run.state)) throw hasEnded(id, run.state);
       const { rows } = await tx.query(change, [id, priority, actor]);
-      return { run, isNew: rows.length > 0 };
+      isNew ||= rows.length > 0;
+      return run;
     },
     { idempotent: true },
   );

@@ -9,6 +9,9 @@ export interface HeldRun {
   state: RunState;
 }
 
+// What a person had asked for before its pipeline or tenant was paused stays that person's pause.
+const isOwn = "($5::uuid is not null and coalesce(q.request, '') = 'pause' and q.held_by is null)";
+
 // The caller holds the rows' locks, so that the number after the last of a run's history is free; the state is compared again.
 // A run that had begun keeps its slots, as it does in every other wait: a limit of 1 is mutual exclusion for the whole run.
 const hold = statement(
@@ -25,12 +28,15 @@ const hold = statement(
     select q.run_id, coalesce((select max(h.seq) from cronwright.history h where h.run_id = q.run_id), 1) + 1, q.tenant,
       null, coalesce($6::timestamptz, now()),
       jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('event', 'run.paused', 'from', q.state, 'to', 'paused',
-        'at', floor(extract(epoch from coalesce($6::timestamptz, now())) * 1000), 'actor', $3::text, 'reason', $4::text)))
+        'at', floor(extract(epoch from coalesce($6::timestamptz, now())) * 1000),
+        'actor', case when ${isOwn} then q.request_by else $3::text end,
+        'reason', case when ${isOwn} then q.request_reason else $4::text end)))
     from unnest($1::uuid[], $2::text[]) as u(id, state)
     join cronwright.queue q on q.run_id = u.id and q.state = u.state
   ), held as (
     update cronwright.queue q
-    set state = 'paused', paused_from = q.state, held_by = $5::uuid, clock_stopped_at = coalesce($6::timestamptz, now()),
+    set state = 'paused', paused_from = q.state, held_by = case when not ${isOwn} then $5::uuid end,
+      clock_stopped_at = coalesce($6::timestamptz, now()),
       run_at = case when q.state = 'retrying' then null else q.run_at end, wait_kind = null,
       blocked_on = case when q.blocked_on = 'run_at' or q.started_at is null then q.limits[1]
         else q.blocked_on end,

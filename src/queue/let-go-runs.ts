@@ -30,7 +30,7 @@ const letGo = statement(
     attempt = case when paused_from = 'retrying' then attempt + 1 else attempt end,
     attempt_started_at = case when coalesce(paused_from, '') <> 'retrying' then attempt_started_at
         + coalesce(coalesce($4::timestamptz, now()) - clock_stopped_at, interval '0 seconds') end,
-    clock_stopped_at = null
+    clock_stopped_at = null, has_history = true
   where run_id = any($1::uuid[]) and state = 'paused'
   returning run_id, tenant, blocked_on, run_at`,
 );

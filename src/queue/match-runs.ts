@@ -26,20 +26,23 @@ export interface MatchedRun {
   createdAt: Date;
 }
 
+/** Before all ids. */
+const beforeAll = '00000000-0000-0000-0000-000000000000';
+
 /** Counting stops here: nobody reads a larger number before acting on it. */
 const mostCounted = 100_000;
 
 const filters = `r.tenant = $1 and ($2::text is null or r.pipeline = $2) and ($3::text is null or r.schedule = $3)
       and ($4::text[] is null or r.origin = any($4)) and ($5::timestamptz is null or r.created_at >= $5)
       and ($6::timestamptz is null or r.created_at < $6) and ($7::uuid[] is null or r.id = any($7))
-      and ($8::uuid is null or r.id > $8)`;
+      and r.id > $8::uuid`;
 
 const columns = 'r.id, r.pipeline, r.schedule, r.created_at';
 
 // A live run's row in the queue says its state; one that ended has none, and its end is in an index unless it completed.
 const sources = {
   live: `select ${columns}, ${liveState('q')} as state from cronwright.queue q join cronwright.runs r on r.id = q.run_id
-    where q.tenant = $1 and ${liveState('q')} = any($9::text[]) and r.state is null and ${filters}`,
+    where q.tenant = $1 and q.run_id > $8::uuid and ${liveState('q')} = any($9::text[]) and r.state is null and ${filters}`,
   ended: `select ${columns}, r.state from cronwright.runs r where r.failure = any($9::text[]) and ${filters}`,
   completed: `select ${columns}, r.state from cronwright.runs r where r.state = any($9::text[]) and ${filters}`,
 };
@@ -95,5 +98,5 @@ function sourcesOf({ states }: RunMatch): [Source, RunState[]][] {
 
 function paramsOf(match: RunMatch, states: readonly RunState[], limit: number): unknown[] {
   const { tenant, pipeline, schedule, origins, from, to, ids, after } = match;
-  return [tenant, pipeline, schedule, origins, from, to, ids, after, states, limit];
+  return [tenant, pipeline, schedule, origins, from, to, ids, after ?? beforeAll, states, limit];
 }

@@ -7,6 +7,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { cancelRun } from '../../src/control/cancel-run.ts';
 import type { ControlContext } from '../../src/control/control-context.ts';
 import { pauseRun } from '../../src/control/pause-run.ts';
+import { pauseScope, resumeScope } from '../../src/control/pause-scope.ts';
 import { resumeRun } from '../../src/control/resume-run.ts';
 import { setPriority } from '../../src/control/set-priority.ts';
 import type { Database } from '../../src/db/database.ts';
@@ -33,6 +34,7 @@ import { seedOfThisRun } from '../support/seeded-random.ts';
 
 const sequences = Number(process.env.MODEL_SEQUENCES ?? 1_000);
 const node = uuidv7();
+const scope = { tenant: 'default', pipeline: 'build' };
 const limit = 2;
 const key = 'group:few';
 const leaseMs = 600_000;
@@ -59,10 +61,13 @@ interface ModelRun {
   leaseUntil: number;
   hasProgressed: boolean;
   wasResumedLast: boolean;
+  /** The pause of its pipeline holds it, or asks for it. */
+  heldByScope: boolean;
 }
 
 interface Model {
   now: number;
+  isScopePaused: boolean;
   runs: ModelRun[];
   /** Claims that workers believe to have, those of dead ones included: indexes of `runs` with their token. */
   held: { run: number; token: number }[];
@@ -94,11 +99,14 @@ describe('the life of a run', () => {
 });
 
 async function begin(db: Database): Promise<{ model: Model; real: Real }> {
-  for (const table of ['queue', 'runs', 'slots', 'step_runs', 'history']) {
+  for (const table of ['queue', 'runs', 'slots', 'step_runs', 'history', 'pauses']) {
     await sql(db, `delete from cronwright.${table}`);
   }
   await setLimits(db, [{ tenant: 'default', key, limit }]);
-  return { model: { now: 0, runs: [], held: [] }, real: { db, context: contextOf(db), held: [] } };
+  return {
+    model: { now: 0, isScopePaused: false, runs: [], held: [] },
+    real: { db, context: contextOf(db), held: [] },
+  };
 }
 
 function contextOf(db: Database): ControlContext {
@@ -161,6 +169,8 @@ const commands: fc.Arbitrary<Command>[] = [
   fc
     .tuple(any, fc.integer({ min: 1, max: 3 }))
     .map(([n, p]) => command(`priority ${n} ${p}`, (model, real) => prioritize(model, real, n, p))),
+  fc.constant(command('pause the pipeline', pauseAll)),
+  fc.constant(command('resume the pipeline', resumeAll)),
 ];
 
 async function enqueue(
@@ -171,9 +181,10 @@ async function enqueue(
   const runAt = delay === 0 ? null : new Date(Date.now() + delay * minute);
   const run = newRunOf('default', { priority, limits: isLimited ? [key] : [], runAt });
   await enqueueRuns(db, [run]);
+  const state = delay === 0 ? 'pending' : 'scheduled';
   model.runs.push({
     id: run.id,
-    state: delay === 0 ? 'pending' : 'scheduled',
+    state: model.isScopePaused ? 'paused' : state,
     priority,
     isLimited,
     holdsSlot: false,
@@ -183,11 +194,12 @@ async function enqueue(
     attempt: 1,
     request: null,
     runAt: delay === 0 ? undefined : model.now + delay * minute,
-    pausedFrom: undefined,
+    pausedFrom: model.isScopePaused ? state : undefined,
     waitsForTime: false,
     leaseUntil: 0,
     hasProgressed: false,
     wasResumedLast: false,
+    heldByScope: model.isScopePaused,
   });
   await admit(model, db);
 }
@@ -280,7 +292,14 @@ function letGo(model: Model, { held }: Real, index: number): void {
 }
 
 function end(run: ModelRun, state: TerminalState): void {
-  Object.assign(run, { state, holdsSlot: false, request: null, runAt: undefined, waitsForTime: false });
+  Object.assign(run, {
+    state,
+    holdsSlot: false,
+    request: null,
+    runAt: undefined,
+    waitsForTime: false,
+    heldByScope: false,
+  });
 }
 
 async function finish(model: Model, real: Real, n: number, state: TerminalState): Promise<void> {
@@ -446,18 +465,59 @@ async function pause(model: Model, { context, db }: Real, n: number): Promise<vo
   const { state } = run;
   const isAllowed = (state === 'paused' || canTransition(state, 'paused')) && run.request !== 'cancel';
   await ask(isAllowed, pauseRun(context, { tenant: 'default', id: run.id, actor: 'ann' }));
-  if (!isAllowed || state === 'paused') return;
+  if (!isAllowed) return;
+  run.heldByScope = false;
+  if (state === 'paused') return;
   run.wasResumedLast = false;
   if (state === 'running') {
     run.request = 'pause';
     return;
   }
+  hold(run);
+  await admit(model, db);
+}
+
+/** Nobody works on it, and nobody is to. */
+function hold(run: ModelRun): void {
+  const { state } = run;
+  run.wasResumedLast = false;
   run.state = 'paused';
   run.pausedFrom = state;
   run.request = null;
   run.waitsForTime = false;
   if (state === 'retrying') run.runAt = undefined;
   if (!run.hasBegun) run.holdsSlot = false;
+}
+
+/** Pausing again holds what has begun to wait in the queue since. */
+async function pauseAll(model: Model, { context, db }: Real): Promise<void> {
+  await pauseScope(context, { ...scope, actor: 'bob' });
+  model.isScopePaused = true;
+  for (const run of model.runs) {
+    if ((run.state === 'running' || run.state === 'waiting') && run.request === null) {
+      run.request = 'pause';
+      run.heldByScope = true;
+    } else if (isHoldable(run) && run.request !== 'cancel') {
+      run.heldByScope = run.request === null || run.heldByScope;
+      hold(run);
+    }
+  }
+  await admit(model, db);
+}
+
+function isHoldable({ state }: ModelRun): boolean {
+  return state === 'scheduled' || state === 'pending' || state === 'retrying';
+}
+
+/** What a person paused stays paused. */
+async function resumeAll(model: Model, { context, db }: Real): Promise<void> {
+  await ask(model.isScopePaused, resumeScope(context, { ...scope, actor: 'bob' }));
+  model.isScopePaused = false;
+  for (const run of model.runs.filter((one) => one.heldByScope)) {
+    run.heldByScope = false;
+    if (run.state === 'paused') letGoOn(model, run);
+    else if (run.request === 'pause') run.request = null;
+  }
   await admit(model, db);
 }
 
@@ -467,18 +527,24 @@ async function resume(model: Model, { context, db }: Real, n: number): Promise<v
   const isAsked = run.request === 'pause' && (run.state === 'running' || run.state === 'pending');
   const isRepeat = run.state === 'pending' && run.wasResumedLast;
   await ask(
-    run.state === 'paused' || isAsked || isRepeat,
+    isRepeat || (!model.isScopePaused && (run.state === 'paused' || isAsked)),
     resumeRun(context, { tenant: 'default', id: run.id, actor: 'ann' }),
   );
+  if (model.isScopePaused) return;
+  run.heldByScope = false;
   if (isAsked) run.request = null;
   if (run.state !== 'paused') return;
+  letGoOn(model, run);
+  await admit(model, db);
+}
+
+function letGoOn(model: Model, run: ModelRun): void {
   if (run.pausedFrom === 'retrying') run.attempt += 1;
   run.state = 'pending';
   run.pausedFrom = undefined;
   run.waitsForTime = run.runAt !== undefined && run.runAt > model.now;
   if (!run.waitsForTime) run.runAt = undefined;
   run.wasResumedLast = true;
-  await admit(model, db);
 }
 
 async function prioritize(model: Model, { context }: Real, n: number, priority: number): Promise<void> {

@@ -1,15 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { cancelRun } from '../../src/control/cancel-run.ts';
+import type { ControlContext } from '../../src/control/control-context.ts';
+import { pauseRun } from '../../src/control/pause-run.ts';
 import { pauseSchedule } from '../../src/control/pause-schedule.ts';
+import { resumeRun } from '../../src/control/resume-run.ts';
 import { resumeSchedule } from '../../src/control/resume-schedule.ts';
 import { retryRun } from '../../src/control/retry-run.ts';
+import { setPriority } from '../../src/control/set-priority.ts';
 import { type Caller, createRunStarter, type RunStarter } from '../../src/control/start-run.ts';
 import { startRuns } from '../../src/control/start-runs.ts';
 import { triggerSchedule } from '../../src/control/trigger-schedule.ts';
 import type { Database } from '../../src/db/database.ts';
 import type { ScheduleDefinition } from '../../src/domain/schedule.ts';
 import { claimRuns } from '../../src/queue/claim-runs.ts';
+import { setLimits } from '../../src/queue/set-limits.ts';
 import { createTestDatabase, databaseVariants, type TestDatabase } from '../support/database.ts';
 import { createWorld, enqueueRun, sql, testPipeline, testSchedule, type World } from '../support/http-world.ts';
 
@@ -54,6 +59,37 @@ describe.each(databaseVariants)('verbs on $name', (variant) => {
     }
     world = await createWorld(db, [docs, narrow]);
     starter = createRunStarter(world.control);
+  });
+
+  /** Every transaction is committed and its answer lost, so that what may be repeated is repeated. */
+  const lossy = (): ControlContext => ({
+    ...world.control,
+    db: {
+      ...db,
+      query: db.query.bind(db),
+      async transaction(work, options) {
+        if (options?.idempotent) await db.transaction(work, options);
+        return db.transaction(work, options);
+      },
+    },
+  });
+
+  const holders = () => sql(db, "select run_id from cronwright.slots where key = 'pipeline:narrow'");
+
+  it('pauses, resumes and changes the priority once where the answers to the commits were lost', async () => {
+    await setLimits(db, [{ tenant: 'default', key: 'pipeline:narrow', limit: 1 }]);
+    const first = await starter.start('narrow', {}, caller);
+    const second = await starter.start('narrow', {}, caller);
+    const told: string[] = [];
+    for (const name of ['run.paused', 'run.resumed', 'run.prioritized'] as const) {
+      world.control.events.on(name, () => told.push(name));
+    }
+    const of = { tenant: 'default', id: first.id, actor: 'maria' };
+    expect(await pauseRun(lossy(), of)).toMatchObject({ state: 'paused' });
+    expect(await holders()).toEqual([{ run_id: second.id }]);
+    expect(await setPriority(lossy(), { ...of, priority: 1 })).toMatchObject({ priority: 1 });
+    expect(await resumeRun(lossy(), of)).toMatchObject({ state: 'pending' });
+    expect(told).toEqual(['run.paused', 'run.prioritized', 'run.resumed']);
   });
 
   async function addSchedule(definition: ScheduleDefinition, cursorAt: string): Promise<void> {
@@ -191,6 +227,17 @@ describe.each(databaseVariants)('verbs on $name', (variant) => {
           transitions: [{ event: 'run.cancelled', from: state, to: 'cancelled', actor: 'maria', reason: 'wrong day' }],
         },
       ]);
+    });
+
+    it('is answered as done, and told once, where the answer to its commit was lost', async () => {
+      await setLimits(db, [{ tenant: 'default', key: 'pipeline:narrow', limit: 1 }]);
+      const first = await starter.start('narrow', {}, caller);
+      const second = await starter.start('narrow', {}, caller);
+      world.heard.length = 0;
+      const answer = await cancelRun(lossy(), { tenant: 'default', id: first.id, actor: 'maria' });
+      expect(answer).toEqual({ id: first.id, state: 'cancelled', requested: null });
+      expect(world.heard).toEqual(['run.finished']);
+      expect(await holders()).toEqual([{ run_id: second.id }]);
     });
 
     it('numbers its transition after those that are there', async () => {

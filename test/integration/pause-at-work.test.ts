@@ -421,12 +421,58 @@ describe.each(variants)('pausing at work on $name', (variant) => {
       return Number(row?.n);
     }
 
+    it('numbers the history of a run that it held from the start without a gap', async () => {
+      const { control } = world.engine;
+      await pauseScope(control, { ...who, pipeline: 'line' });
+      const id = await world.start('line');
+      await pause(id, 'mine as well');
+      await resumeScope(control, { ...who, pipeline: 'line' });
+      await resume(id);
+      await world.reached(id);
+      const events = await eventsOf(id);
+      expect(events.map((event) => event.seq)).toEqual(events.map((_, i) => i + 1));
+      expect(events.map((event) => event.event).slice(0, 4)).toEqual([
+        'run.enqueued',
+        'run.paused',
+        'run.resumed',
+        'run.claimed',
+      ]);
+    });
+
+    it('numbers the history of a run that it let go without a gap', async () => {
+      const { control } = world.engine;
+      await pauseScope(control, { ...who, pipeline: 'line' });
+      const id = await world.start('line');
+      await resumeScope(control, { ...who, pipeline: 'line' });
+      await world.reached(id);
+      const events = await eventsOf(id);
+      expect(events.map((event) => event.seq)).toEqual(events.map((_, i) => i + 1));
+      expect(events.map((event) => event.event).slice(0, 3)).toEqual(['run.enqueued', 'run.resumed', 'run.claimed']);
+    });
+
+    it('leaves paused what a person had asked for before it, and says so in the name of that person', async () => {
+      const { control } = world.engine;
+      const { id } = await enqueueRun(test.db, pipelines[0] as Pipeline, later());
+      // As a run is that somebody paused while its worker let go of it.
+      await sql(
+        test.db,
+        "update cronwright.queue set request = 'pause', request_by = 'ann', request_reason = 'mine' where run_id = $1",
+        [id],
+      );
+      await pauseScope(control, { ...who, pipeline: 'line' });
+      expect((await eventsOf(id)).at(-1)).toMatchObject({ event: 'run.paused', actor: 'ann', reason: 'mine' });
+      await resumeScope(control, { ...who, pipeline: 'line' });
+      expect((await getRun(test.db, 'default', id)).state).toBe('paused');
+    });
+
     it('changes nothing when it is settled again', async () => {
       const { control } = world.engine;
       await pauseScope(control, { ...who, pipeline: 'line' });
-      await world.start('line');
+      const id = await world.start('line');
       const again = await settlePauses(test.db);
       expect([again.held, again.asked, again.letGo]).toEqual([0, 0, 0]);
+      await resumeScope(control, { ...who, pipeline: 'line' });
+      await world.reached(id);
     });
   });
 

@@ -24,7 +24,7 @@ import {
   startEngineWorld,
   transient,
 } from '../support/engine-world.ts';
-import { sql, testPipeline, testStep } from '../support/http-world.ts';
+import { enqueueRun, sql, testPipeline, testStep } from '../support/http-world.ts';
 
 const once = { ...fastRetry, maxRetries: 0 };
 const quick = { ...fastRetry, initialMs: 10, maxMs: 50 };
@@ -324,6 +324,84 @@ describe.each(variants)('a rollback on $name', (variant) => {
     await resumeRun(world.engine.control, { ...caller, id });
     expect((await world.reached(id)).state).toBe('completed');
     expect(script.attempts).toEqual(['a', 'child', 'c', 'child', 'c']);
+  });
+
+  it('that was asked for is not lost to a cancel or another rollback, and a repeat is answered as the first', async () => {
+    const { id } = await enqueueRun(test.db, pipelines[0] as Pipeline, { runAt: new Date(Date.now() + 3_600_000) });
+    // At work on a node that does not listen.
+    await sql(test.db, "update cronwright.queue set state = 'running', run_at = null, token = 1 where run_id = $1", [
+      id,
+    ]);
+    await sql(
+      test.db,
+      `insert into cronwright.step_runs (run_id, step, item, tenant, state, attempts, retries, token, rate_limited_ms, started_at)
+      values ($1, 'a', -1, 'default', 'completed', 1, 0, 1, 0, now())`,
+      [id],
+    );
+    const asked = await rollback(id, { to: 'a' });
+    expect(asked).toMatchObject({ state: 'running', requested: 'rollback' });
+    const message = expect.stringContaining('its rollback to step "a" was asked for already');
+    await expect(cancel(id)).rejects.toMatchObject({ code: 'conflict', message });
+    await expect(cancel(id, { rollback: true })).rejects.toMatchObject({ code: 'conflict', message });
+    await expect(rollback(id)).rejects.toMatchObject({ code: 'conflict', message });
+    expect(await rollback(id, { to: 'a' })).toEqual(asked);
+    const [row] = await sql(
+      test.db,
+      'select request_by, request_rollback, request_to from cronwright.queue where run_id = $1',
+      [id],
+    );
+    expect(row).toEqual({ request_by: 'tester', request_rollback: true, request_to: 'a' });
+    await sql(test.db, 'delete from cronwright.queue where run_id = $1', [id]);
+  });
+
+  it('that was asked of a waiting run is carried out also where a cancel follows', async () => {
+    script.runs.set('b', async (ctx) => {
+      await ctx.suspend({ kind: 'approval', message: 'ok?' });
+      return null;
+    });
+    const id = await world.start('diamond');
+    await world.reached(id, ['waiting']);
+    world.engine.pauseClaims(true);
+    try {
+      await rollback(id);
+      const message = expect.stringContaining('its rollback was asked for already');
+      await expect(cancel(id)).rejects.toMatchObject({ code: 'conflict', message });
+      expect(await cancel(id, { rollback: true })).toMatchObject({ state: 'pending', requested: 'rollback' });
+    } finally {
+      world.engine.pauseClaims(false);
+    }
+    expect((await world.reached(id)).state).toBe('rolled_back');
+    expect(names()).toContain('a');
+  });
+
+  it('of an ended run can be cancelled until it has begun', async () => {
+    script.failures.set('b', [fatal()]);
+    const id = await world.start('spared');
+    await world.reached(id);
+    // Undone by hand from here on: the failure has undone it already, and that is forgotten.
+    await sql(test.db, 'delete from cronwright.compensations where run_id = $1', [id]);
+    await sql(test.db, "update cronwright.step_runs set state = 'failed' where run_id = $1 and step = 'b'", [id]);
+    world.engine.pauseClaims(true);
+    try {
+      const made = await rollback(id);
+      expect(await cancel(made.id)).toMatchObject({ state: 'cancelled', requested: null });
+    } finally {
+      world.engine.pauseClaims(false);
+    }
+  });
+
+  it('needs room in the queue only where it makes a run', async () => {
+    const at = gate(script, 'b');
+    const id = await world.start('line');
+    await at.entered;
+    const full = createRunStarter({ ...world.engine.control, liveRunsOf: () => 0 });
+    expect(await rollbackRun(full, id, {}, caller)).toMatchObject({ id, requested: 'rollback' });
+    expect((await world.reached(id)).state).toBe('rolled_back');
+    at.open();
+    const done = await world.start('spared');
+    await world.reached(done);
+    await expect(rollbackRun(full, done, {}, caller)).rejects.toMatchObject({ code: 'limit_reached' });
+    expect(await rollback(done)).toMatchObject({ state: 'pending', parent_id: done });
   });
 
   it('of an ended run is a new run that undoes the work of the old one, once', async () => {
