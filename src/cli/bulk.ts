@@ -23,7 +23,7 @@ export interface BulkVerb {
   with?: Record<string, unknown>;
 }
 
-/** Without `--yes` somebody has to say so, and where nobody can be asked nothing is done. */
+/** Without `--yes` somebody has to say so; where nobody can be asked nothing is done, and JSON is the preview. */
 export async function bulk(
   context: CliContext,
   where: string,
@@ -57,10 +57,12 @@ export async function bulk(
 
 async function isMeant(context: CliContext, preview: BulkAnswer, options: BulkOptions): Promise<boolean> {
   if (options.yes) return true;
-  if (context.confirm === undefined || options.json) {
-    throw new CronwrightError('invalid_input', `${preview.count} runs match: say --yes where nobody can be asked`);
-  }
+  if (options.json) return false;
   const { count = 0, runs, action } = preview;
+  if (context.confirm === undefined) {
+    const match = count === 1 ? '1 run matches' : `${count} runs match`;
+    throw new CronwrightError('invalid_input', `${match}: say --yes where nobody can be asked`);
+  }
   const now = context.clock.now();
   const columns: Column<BulkAnswer['runs'][number]>[] = [
     { heading: 'run', cell: (run) => run.id },

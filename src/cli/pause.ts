@@ -43,11 +43,15 @@ export async function pause(context: CliContext, target: string | undefined, opt
   const body = { ...reason, ...(until === undefined ? {} : { until: new Date(until).toISOString() }) };
   const answer = await daemon.post<Partial<PausedScopeAnswer>>(`${pathOf(what)}/pause`, body);
   const end = until === undefined ? 'until it is resumed' : `until ${showUtc(until)} (${showRelative(until, now)})`;
-  const runs =
-    answer.held === undefined ? '' : ` ${answer.held} runs are held, ${answer.asked} at work stop at their next step.`;
+  const runs = answer.held === undefined ? '' : ` ${reachOf(answer.held, answer.asked ?? 0)}`;
   if (options.json) printJson(context, answer);
   else printLine(context, `${nameOf(what)}: paused ${end}.${runs}`);
   return exitCodes.done;
+}
+
+function reachOf(held: number, asked: number): string {
+  const now = held === 1 ? '1 run is held' : `${held} runs are held`;
+  return `${now}, ${asked} at work ${asked === 1 ? 'stops at its' : 'stop at their'} next step.`;
 }
 
 export interface PauseTarget {

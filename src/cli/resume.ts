@@ -33,7 +33,8 @@ export async function resume(
   const next = answer.next_at ? Date.parse(answer.next_at) : undefined;
   const when =
     next === undefined ? '' : `; fires next at ${showUtc(next)} (${showRelative(next, context.clock.now())})`;
-  const runs = answer.let_go === undefined ? '' : `; ${answer.let_go} runs go on`;
+  const runs =
+    answer.let_go === undefined ? '' : `; ${answer.let_go === 1 ? '1 run goes' : `${answer.let_go} runs go`} on`;
   printLine(context, `${nameOf(what)}: resumed${when}${runs}.`);
   return exitCodes.done;
 }

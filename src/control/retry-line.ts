@@ -3,6 +3,7 @@ import { type Queryable, statement } from '../db/database.ts';
 import { CronwrightError } from '../domain/errors.ts';
 import { isTerminal, type RunState } from '../domain/run.ts';
 import { liveState } from '../queue/live-state.ts';
+import { findRollbackOf } from './take-over-steps.ts';
 
 export interface RetryInLine {
   id: string;
@@ -25,9 +26,17 @@ const newest = statement(
   order by r.state is null desc, coalesce(r.state = 'completed', false) desc, r.id desc limit 1`,
 );
 
+const partOf = statement('find_run_of_part', 'select parent_id as id from cronwright.runs where id = $1 and is_part');
+
 /** What a run's line of retries has come to: one that lives, else one that has completed, else the newest. */
 export async function findNewestRetry(db: Queryable, id: string): Promise<RetryInLine | undefined> {
   return (await db.query<RetryInLine>(newest, [id])).rows[0];
+}
+
+/** What cannot be retried by itself: the run that does so, or has done so; undefined where it can. */
+export async function findWhereItGoesOn(db: Queryable, id: string): Promise<string | undefined> {
+  const whole = (await db.query<{ id: string }>(partOf, [id])).rows[0]?.id;
+  return whole ?? (await findNewestRetry(db, id))?.id ?? (await findRollbackOf(db, id));
 }
 
 /** Keeps others from retrying the run meanwhile. Throws `conflict` where it was retried already. */

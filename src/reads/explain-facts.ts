@@ -1,5 +1,6 @@
 // All that has a say in whether a run can start, read in one statement: what it tells was true at one instant.
 import { type Queryable, statement } from '../db/database.ts';
+import type { AfterDefinition } from '../domain/pipeline.ts';
 import type { RunState } from '../domain/run.ts';
 import { liveState } from '../queue/live-state.ts';
 
@@ -44,6 +45,10 @@ export interface RunFacts {
   rate_limits: RateLimitFact[] | null;
   durations: { pipeline: string; median_ms: number | null; runs: number }[] | null;
   starts: { n: number; since_ms: number | null };
+  /** Its nominal time, or when it was made. */
+  base_ms: number;
+  /** The other pipelines that its own waits for; null where it names none. */
+  after: AfterDefinition[] | null;
 }
 
 export interface PauseFact {
@@ -111,7 +116,7 @@ const ms = (instant: string) => `(extract(epoch from ${instant}) * 1000)::float8
 const facts = statement(
   'explain_run',
   `with me as (
-    select r.id, r.tenant, r.pipeline, r.pipeline_version, r.origin, r.created_at, r.started_at, r.finished_at, r.state as ended,
+    select r.id, r.tenant, r.pipeline, r.pipeline_version, r.origin, r.created_at, r.nominal_at, r.started_at, r.finished_at, r.state as ended,
       r.error, r.claims as all_claims, r.failed_items, r.priority as asked_priority, q.run_id, q.queue, q.weight, q.priority,
       q.fair, q.aged_at, q.limits, q.blocked_on, q.wait_kind, q.run_at, q.request, q.request_by, q.request_reason,
       q.clock_stopped_at, q.node, q.step, q.token, q.started_at as began, ${liveState('q')} as live,
@@ -196,7 +201,10 @@ const facts = statement(
         select started_at, queue from cronwright.runs order by id desc limit ${paceOfRuns}) b
       where b.started_at > now() - interval '15 minutes' and me.run_id is not null
         and substring(b.queue, '^[^{#@]+') = me.queue_name
-      limit 1000) s) as starts
+      limit 1000) s) as starts,
+    ${ms('coalesce(me.nominal_at, me.created_at)')} as base_ms,
+    (select p.definition -> 'after' from cronwright.pipelines p
+      where me.blocked_on like 'after:%' and p.tenant = me.tenant and p.id = me.pipeline and p.version = me.pipeline_version) as after
   from me`,
 );
 

@@ -1,5 +1,6 @@
 // Why a run does not run: the rows that keep it from starting, in words and in fields, and when it is likely to start.
 import type { Queryable } from '../db/database.ts';
+import { pipelineOfKey } from '../domain/after.ts';
 import { canServe, parseRoute } from '../domain/route.ts';
 import { isTerminal } from '../domain/run.ts';
 import { isUuid } from './cursor.ts';
@@ -39,6 +40,7 @@ function toExplanation(facts: RunFacts): Explanation {
         : { kind: facts.request, by: facts.request_by, reason: facts.request_reason },
     pauses: hasEnded ? [] : pausesOf(facts),
     blocked_on: facts.blocked_on === null ? null : (blocked ?? emptySlots(facts.blocked_on)),
+    after: afterOf(facts),
     slots,
     line:
       route === undefined || facts.priority === null || facts.ahead === null
@@ -66,7 +68,8 @@ function toExplanation(facts: RunFacts): Explanation {
 }
 
 function slotsOf({ limits, slots }: RunFacts): Explanation['slots'] {
-  return (limits ?? []).map((key) => {
+  const keys = (limits ?? []).filter((key) => pipelineOfKey(key) === undefined);
+  return keys.map((key) => {
     const rows = (slots ?? []).filter((slot) => slot.key === key);
     return {
       key,
@@ -75,6 +78,19 @@ function slotsOf({ limits, slots }: RunFacts): Explanation['slots'] {
       held_by: rows.flatMap(toHolder),
     };
   });
+}
+
+function afterOf({ blocked_on: key, after, base_ms }: RunFacts): Explanation['after'] {
+  const pipeline = key === null ? undefined : pipelineOfKey(key);
+  const rule = after?.find((one) => one.pipeline === pipeline);
+  if (pipeline === undefined || !rule) return null;
+  return {
+    pipeline,
+    since: new Date(base_ms - rule.withinMs),
+    within_ms: rule.withinMs,
+    on_missing: rule.onMissing,
+    decided_at: rule.onMissing === 'wait' ? null : new Date(base_ms + rule.withinMs),
+  };
 }
 
 function emptySlots(key: string): NonNullable<Explanation['blocked_on']> {

@@ -83,8 +83,8 @@ function pendingBecause(run: Explanation, facts: RunFacts): string {
 
 function blockedBy(run: Explanation): string {
   const { key, limit, held_by: holders } = run.blocked_on as NonNullable<Explanation['blocked_on']>;
-  if (key.startsWith('after:'))
-    return `It waits for another pipeline to complete first (${key.slice('after:'.length)}).`;
+  if (run.after) return waitsAfter(run.after);
+  if (key === 'run_at') return `It is not to start before ${utc(run.run_at)}.`;
   const [kind = '', name = ''] = key.split(/:(.*)/s);
   const ahead = aheadOf(run);
   if (limit === 0) return `It waits for a slot of ${kind} ${name}, and there is no such limit any more${ahead}.`;
@@ -94,6 +94,20 @@ function blockedBy(run: Explanation): string {
   const held = first ? `, held by run ${first.run_id}${since}${where}` : '';
   const more = holders.length > 1 ? ` and ${holders.length - 1} more` : '';
   return `It waits for a slot of ${kind} ${name}: ${limit - (run.blocked_on?.free ?? 0)} of ${limit} are taken${held}${more}${ahead}.`;
+}
+
+function waitsAfter({
+  pipeline,
+  since,
+  within_ms,
+  on_missing: missing,
+  decided_at,
+}: NonNullable<Explanation['after']>) {
+  const enough = `It waits until a run of pipeline ${pipeline} has completed: one since ${utc(since)} is enough`;
+  const then = missing === 'run' ? 'it runs all the same' : 'it fails';
+  const end =
+    missing === 'wait' ? 'it waits until then, however long' : `where none has by ${utc(decided_at)}, ${then}`;
+  return `${enough} (within ${span(within_ms)}); ${end}.`;
 }
 
 function aheadOf({ line }: Explanation): string {

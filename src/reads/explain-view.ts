@@ -48,7 +48,17 @@ export const explanation = z
         until: maybeInstant,
       }),
     ),
-    blocked_on: slotsView.nullable().describe('the slot it waits for'),
+    blocked_on: slotsView.nullable().describe('the slot it waits for; `after:…` (see `after`) and `run_at` are none'),
+    after: z
+      .object({
+        pipeline: z.string(),
+        since: maybeInstant.describe('a run of it that has completed since then is enough'),
+        within_ms: z.number(),
+        on_missing: z.enum(['wait', 'fail', 'run']).describe('what happens where none has completed'),
+        decided_at: maybeInstant.describe('when it does; null: it goes on waiting'),
+      })
+      .nullable()
+      .describe('the pipeline that has to complete first'),
     slots: z.array(slotsView).describe('all that it needs'),
     line: z
       .object({

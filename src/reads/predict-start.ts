@@ -24,6 +24,8 @@ export function predictStart(run: Omit<Explanation, 'predicted_start' | 'predict
     return unknown('nobody knows when it is told to go on');
   }
   if (run.pauses.length > 0) return pauseEnd(run);
+  if (run.after) return unknown(`it depends on when a run of ${run.after.pipeline} completes`);
+  if (run.blocked_on?.key === 'run_at') return { at: run.run_at, text: 'the time it was asked for' };
   if (run.blocked_on) return slotEnd(run.blocked_on, run.line?.ahead ?? 0, facts);
   if (!run.nodes.some((node) => node.can_take || node.why_not.every((why) => /^all its/.test(why)))) {
     return unknown('no living node can take it');

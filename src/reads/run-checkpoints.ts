@@ -8,7 +8,7 @@ import { anyJson, maybeInstant, type Page } from './view-fields.ts';
 export const checkpointView = z
   .object({
     step: z.string(),
-    item: z.int().describe('-1: the step itself'),
+    item: z.int().nullable().describe('null: the step itself'),
     state: z.enum(['completed', 'skipped']),
     attempts: z.int(),
     started_at: maybeInstant,
@@ -21,12 +21,15 @@ export type CheckpointView = z.infer<typeof checkpointView>;
 
 const list = statement(
   'list_run_checkpoints',
-  `select step, item, state, attempts, started_at, finished_at, output from cronwright.step_runs
-  where run_id = $1 and state in ('completed', 'skipped') and (step, item) > ($2, $3)
-  order by step, item limit $4`,
+  `select step, nullif(item, -1) as item, state, attempts, started_at, finished_at, output
+  from (
+    select *, date_trunc('milliseconds', coalesce(finished_at, started_at, to_timestamp(0))) as at
+    from cronwright.step_runs where run_id = $1 and state in ('completed', 'skipped')) s
+  where ($2::timestamptz is null or (at, step, item) > ($2, $3::text, $4::int4))
+  order by at, step, item limit $5`,
 );
 
-/** By step and item. Throws `not_found`. */
+/** As they came to their ends. Throws `not_found`. */
 export async function runCheckpoints(
   db: Queryable,
   tenant: string | null,
@@ -34,9 +37,15 @@ export async function runCheckpoints(
   options: { cursor?: string | undefined; limit: number },
 ): Promise<Page<CheckpointView>> {
   await requireRun(db, tenant, id);
-  const [step, item] = options.cursor === undefined ? ['', -2] : unpackCursor(options.cursor, ['string', 'number']);
-  const { rows } = await db.query<CheckpointView>(list, [id, step, item, options.limit + 1]);
-  const items = rows.slice(0, options.limit);
+  const { cursor, limit } = options;
+  const [at, step, item] = cursor === undefined ? [null, '', -1] : unpackCursor(cursor, ['number', 'string', 'number']);
+  const after = at === null ? null : new Date(Number(at));
+  const { rows } = await db.query<CheckpointView>(list, [id, after, step, item, limit + 1]);
+  const items = rows.slice(0, limit);
   const last = items.at(-1);
-  return { items, next_cursor: rows.length > items.length && last ? packCursor([last.step, last.item]) : null };
+  return { items, next_cursor: rows.length > items.length && last ? packCursor(positionOf(last)) : null };
+}
+
+function positionOf({ finished_at, started_at, step, item }: CheckpointView): (string | number)[] {
+  return [(finished_at ?? started_at)?.getTime() ?? 0, step, item ?? -1];
 }

@@ -30,6 +30,20 @@ id: sad
 steps:
   - { id: boom, uses: shell.run, with: { script: "exit 3" }, retry: { max_retries: 0 } }
 ---
+id: asks_once_more
+steps:
+  - id: publish_everything_again
+    uses: shell.run
+    with: { script: "exit 3" }
+    retry: { max_retries: 0 }
+    on_exhausted: wait_manual
+---
+id: asks_for_approval
+steps:
+  - id: confirm
+    uses: wait.approval
+    with: { message: "Publish twelve pages of the documentation?", approvers: [maria, joe], timeout: 2d }
+---
 id: endless
 schedules:
   - { id: yearly, cron: "0 2 1 7 *", timezone: America/New_York }
@@ -137,6 +151,23 @@ describe.skipIf(browserPath === undefined)(`the status page (${suite})`, () => {
     await phone.goto(`${daemon.url}/`);
     expect(await phone.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(360);
     await phone.close();
+  });
+
+  it('fits window and phone also while runs ask people', async () => {
+    const asking = [await startRun('asks_once_more'), await startRun('asks_for_approval')];
+    for (const id of asking) await inState(id, 'waiting');
+    const visitor = await openPage();
+    for (const width of [1_200, 390]) {
+      await visitor.setViewportSize({ width, height: 900 });
+      for (const path of ['/', ...asking.map((id) => `/runs/${id}`)]) {
+        await visitor.goto(`${daemon.url}${path}`);
+        await visitor.getByText('cronwright signal').first().waitFor({ timeout: 30_000 });
+        const wide = await visitor.evaluate('document.documentElement.scrollWidth');
+        expect([path, width, wide]).toEqual([path, width, expect.toSatisfy((n: number) => n <= width)]);
+      }
+    }
+    await visitor.close();
+    for (const id of asking) await daemon.post(`/runs/${id}/cancel`);
   });
 
   it('has the API to read and to try, from its own files', async () => {

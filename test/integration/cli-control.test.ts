@@ -53,13 +53,15 @@ describe('commands that control runs', () => {
   it('pause and resume a pipeline and the tenant, and show it in the queue', async () => {
     await enqueueRun(db, docs);
     const paused = await run(['pause', '--pipeline', 'docs', '--reason', 'a bad release', '--until', '2h']);
-    expect(paused.out).toMatch(/^pipeline docs: paused until .* \(in 2 h\)\. 1 runs are held, 0 at work/);
+    expect(paused.out).toMatch(
+      /^pipeline docs: paused until .* \(in 2 h\)\. 1 run is held, 0 at work stop at their next step/,
+    );
     expect((await run(['pause', '--all'])).out).toContain('tenant default: paused until it is resumed');
     const queue = (await run(['queue'])).out;
     expect(queue).toMatch(/paused +tenant default, by maria$/m);
     expect(queue).toMatch(/paused +pipeline docs, by maria, until .*: a bad release$/m);
     expect((await run(['resume', '--pipeline', 'docs'])).out).toBe('pipeline docs: resumed; 0 runs go on.\n');
-    expect((await run(['resume', '--all'])).out).toBe('tenant default: resumed; 1 runs go on.\n');
+    expect((await run(['resume', '--all'])).out).toBe('tenant default: resumed; 1 run goes on.\n');
     expect(await run(['resume', '--all'])).toMatchObject({ code: 1 });
     expect((await run(['pause', '--pipeline', 'nobody'])).code).toBe(1);
   });
@@ -95,6 +97,10 @@ describe('commands that control runs', () => {
     // Nobody is there to be asked.
     const alone = await run(['cancel', '--where', 'pipeline=docs']);
     expect([alone.code, alone.err]).toEqual([2, expect.stringContaining('2 runs match: say --yes')]);
+    expect((await run(['cancel', '--where', 'pipeline=site'])).err).toContain('1 run matches: say --yes');
+    const preview = await run(['cancel', '--where', 'pipeline=docs', '--json'], answer(true));
+    expect(preview.code).toBe(0);
+    expect(JSON.parse(preview.out)).toMatchObject({ preview: true, count: 2, done: 0 });
     const done = await run(['cancel', '--where', 'pipeline=docs', '--yes', '--json']);
     expect(JSON.parse(done.out)).toMatchObject({ count: 2, done: 2, skipped: 0, failed: 0, next_cursor: null });
     expect((await run(['cancel', '--where', 'pipeline=docs', '--yes'])).out).toBe('No run matches.\n');

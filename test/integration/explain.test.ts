@@ -1,6 +1,8 @@
 // Why a run does not run: each reason is told with the rows that are it, first in a sentence.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { cancelRun } from '../../src/control/cancel-run.ts';
+import { pauseRun } from '../../src/control/pause-run.ts';
+import { resumeRun } from '../../src/control/resume-run.ts';
 import type { Database } from '../../src/db/database.ts';
 import { explainRun } from '../../src/reads/explain-run.ts';
 import { explanation } from '../../src/reads/explain-view.ts';
@@ -16,6 +18,12 @@ const pipelines = [
   testPipeline('gpu', { steps, runsOn: ['gpu'] }),
   testPipeline('limited', { steps: [testStep('a', [], { uses: 'test.do', rateLimitKey: 'api' })] }),
   testPipeline('narrow', { steps, queue: 'narrow' }),
+  ...(['wait', 'run', 'fail'] as const).map((onMissing) =>
+    testPipeline(`after_${onMissing}`, {
+      steps,
+      after: [{ pipeline: 'never', withinMs: 7_200_000, when: 'always', onMissing }],
+    }),
+  ),
 ];
 
 describe.each(['postgres', 'pglite'] as const)('explain on %s', (kind) => {
@@ -141,6 +149,43 @@ describe.each(['postgres', 'pglite'] as const)('explain on %s', (kind) => {
     const quiet = await explain(held);
     expect(quiet.rate_limits).toMatchObject([{ key: 'api', told_to: told }]);
     expect(quiet.summary).toMatch(new RegExp(`^It does not call api before .*: run ${told} was told to wait`));
+  });
+
+  it.each([
+    ['wait', /however long\./],
+    ['run', /where none has by 20.* UTC, it runs all the same\./],
+    ['fail', /where none has by 20.* UTC, it fails\./],
+  ] as const)('tells of the pipeline that has to complete first, and what happens without: %s', async (missing, end) => {
+    const id = await world.start(`after_${missing}`);
+    const answer = await explain(id);
+    const [made] = await sql<{ ms: number }>(
+      db,
+      'select (extract(epoch from created_at) * 1000)::float8 as ms from cronwright.runs where id = $1',
+      [id],
+    );
+    const since = answer.after?.since?.getTime() ?? 0;
+    expect(Math.abs(since - ((made?.ms ?? 0) - 7_200_000))).toBeLessThan(2);
+    expect(answer.after).toMatchObject({ pipeline: 'never', within_ms: 7_200_000, on_missing: missing });
+    expect(answer.after?.decided_at?.getTime()).toBe(missing === 'wait' ? undefined : since + 14_400_000);
+    expect([answer.blocked_on?.key, answer.slots, answer.predicted_start]).toEqual(['after:never', [], null]);
+    expect(answer.summary).toMatch(/^It waits until a run of pipeline never has completed: one since 20.* is enough/);
+    expect(answer.summary).toMatch(end);
+    expect(answer.summary).toContain('When it starts cannot be told: it depends on when a run of never completes.');
+    expect(answer.summary).not.toContain('slot');
+    await cancelRun(world.engine.control, { tenant: 'default', id, actor: 'tester' });
+  });
+
+  it('tells of the time that a run waits for which was paused and resumed before it', async () => {
+    const id = await world.start('plain', { runAt: new Date(Date.now() + 3_600_000) });
+    await pauseRun(world.engine.control, { tenant: 'default', id, actor: 'tester' });
+    await resumeRun(world.engine.control, { tenant: 'default', id, actor: 'tester' });
+    const answer = await explain(id);
+    expect(answer.blocked_on?.key).toBe('run_at');
+    expect(answer.predicted_start).toEqual(answer.run_at);
+    expect(answer.run_at).not.toBeNull();
+    expect(answer.summary).toMatch(/^It is not to start before 20.* UTC\. It is likely to start at 20/);
+    expect(answer.summary).not.toContain('slot');
+    await cancelRun(world.engine.control, { tenant: 'default', id, actor: 'tester' });
   });
 
   it('a priority raised by waiting is told with what was asked for', async () => {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { isTerminal, type RunState, runStates } from '../../src/domain/run.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import {
   createWorld,
@@ -124,6 +125,85 @@ describe('the pages', () => {
     expect(text).toContain('run.enqueued');
     expect(text).toContain(`cronwright cancel ${running}`);
     expect((await page(`/runs/${failed}`)).text).toContain(`cronwright retry ${failed}`);
+  });
+
+  describe('tell what can be done', () => {
+    /** Of the page: the command's words. */
+    async function commandOf(id: string): Promise<string[]> {
+      const text = (await page(`/runs/${id}`)).text;
+      return (/<dt>what to do<\/dt><dd><code>cronwright ([^<]*)<\/code>/.exec(text)?.[1] ?? '').split(' ');
+    }
+
+    async function runIn(state: RunState): Promise<string> {
+      const { id } = await enqueueRun(test.db, docs);
+      if (isTerminal(state)) {
+        await sql(test.db, 'delete from cronwright.queue where run_id = $1', [id]);
+        await sql(
+          test.db,
+          "update cronwright.runs set state = $2, failure = nullif($2, 'completed'), finished_at = now() where id = $1",
+          [id, state],
+        );
+        return id;
+      }
+      const [row, rollsBack] = state === 'rolling_back' ? ['running', true] : [state, state === 'rollback_failed'];
+      await sql(test.db, 'update cronwright.queue set state = $2, rolls_back = $3 where run_id = $1', [
+        id,
+        row,
+        rollsBack,
+      ]);
+      return id;
+    }
+
+    it.each(runStates)('of a run that is %s: a command that is not refused', async (state) => {
+      const id = await runIn(state);
+      const [verb = '', target] = await commandOf(id);
+      const usual = isTerminal(state) ? 'retry' : 'cancel';
+      const expected: Partial<Record<RunState, string>> = {
+        completed: '',
+        paused: 'resume',
+        rolling_back: 'explain',
+        rollback_failed: 'rollback',
+      };
+      expect(verb).toBe(expected[state] ?? usual);
+      if (verb === '') return;
+      expect(target).toBe(id);
+      const path = `/runs/${id}/${verb}`;
+      const answer = verb === 'explain' ? await daemon.get(path) : await daemon.post(path, {});
+      expect([verb, answer.status]).toEqual([verb, expect.toSatisfy((status: number) => status < 300)]);
+      // Once retried, it leads to the retry.
+      if (verb === 'retry') expect(await commandOf(id)).toEqual(['show', (answer.body as { id: string }).id]);
+    });
+
+    it.each([
+      ['/pipelines/docs', ['resume', '--pipeline', 'docs']],
+      ['/tenant', ['resume', '--all']],
+    ])('of a run that the pause of %s holds', async (scope, expected) => {
+      const id = await runIn('pending');
+      await daemon.post(`${scope}/pause`, {});
+      expect(await commandOf(id)).toEqual(expected);
+      expect((await daemon.post(`/runs/${id}/resume`, {})).status).toBe(409);
+      expect((await daemon.post(`${scope}/resume`, {})).status).toBe(200);
+      expect(await commandOf(id)).toEqual(['cancel', id]);
+    });
+
+    it('and which steps could not be undone, and why', async () => {
+      const id = await runIn('rollback_failed');
+      await sql(
+        test.db,
+        `insert into cronwright.step_runs (run_id, step, item, tenant, state, attempts, retries, token, rate_limited_ms, started_at)
+        select $1, s, -1, 'default', 'completed', 1, 0, 1, 0, now() from unnest(array['fetch', 'build']) as s`,
+        [id],
+      );
+      await sql(
+        test.db,
+        `insert into cronwright.compensations (run_id, step, item, tenant, state, was, attempts, retries, times, error)
+        values ($1, 'fetch', -1, 'default', 'irreversible', 'completed', 0, 0, 0, null), ($1, 'build', -1, 'default', 'failed', 'completed', 1, 0, 0, $2::jsonb)`,
+        [id, JSON.stringify({ name: 'GitError', class: 'fatal', message: `locked ${evil}` })],
+      );
+      const { text } = await page(`/runs/${id}`);
+      expect(text).toMatch(/not undone: <span class="name">GitError<\/span> locked &lt;script&gt;/);
+      expect(text).toContain('cannot be undone');
+    });
   });
 
   it('never let what a run says become markup', async () => {

@@ -223,8 +223,31 @@ describe.each(databaseVariants)('questions on $name', (variant) => {
       for (let item = -1; item < 5; item += 1) await addStep(id, 'build', item, item === 2 ? 'failed' : 'completed');
       const first = await runCheckpoints(db, 'default', id, { limit: 3 });
       const rest = await runCheckpoints(db, 'default', id, { limit: 3, cursor: first.next_cursor ?? '' });
-      expect([...first.items, ...rest.items].map((one) => one.item)).toEqual([-1, 0, 1, 3, 4]);
+      expect([...first.items, ...rest.items].map((one) => one.item)).toEqual([null, 0, 1, 3, 4]);
       expect(rest.next_cursor).toBe(null);
+    });
+
+    it('lists checkpoints as they came about, page by page, whatever the names of the steps', async () => {
+      const id = await runIn('failed');
+      for (const step of ['zebra', 'yak', 'ant']) await addStep(id, step, -1, 'completed');
+      for (const item of [0, 1]) await addStep(id, 'yak', item, 'completed');
+      const order = ['zebra', 'yak:0', 'yak:1', 'yak', 'ant'];
+      for (const [second, name] of order.entries()) {
+        const [step, item = '-1'] = name.split(':');
+        await sql(
+          db,
+          "update cronwright.step_runs set finished_at = timestamptz '2026-01-01T00:00:00.000123Z' + $4::int4 * interval '1 second' where run_id = $1 and step = $2 and item = $3",
+          [id, step, Number(item), second],
+        );
+      }
+      const seen: string[] = [];
+      let cursor: string | undefined;
+      do {
+        const page = await runCheckpoints(db, 'default', id, { limit: 2, cursor });
+        seen.push(...page.items.map(({ step, item }) => (item === null ? step : `${step}:${item}`)));
+        cursor = page.next_cursor ?? undefined;
+      } while (cursor !== undefined);
+      expect(seen).toEqual(order);
     });
 
     it('gives the bytes of an artifact back chunk by chunk', async () => {

@@ -1,7 +1,11 @@
 // The pages for people: status, runs, one run, schedules, the way in, and their style sheet.
 import type { Context } from 'hono';
+import { findWhereItGoesOn } from '../../control/retry-line.ts';
+import type { Queryable } from '../../db/database.ts';
 import { CronwrightError } from '../../domain/errors.ts';
-import { getRun } from '../../reads/get-run.ts';
+import { isTerminal } from '../../domain/run.ts';
+import { findPauseOver } from '../../queue/pauses.ts';
+import { getRun, type RunDetail } from '../../reads/get-run.ts';
 import { listRuns, readStates } from '../../reads/list-runs.ts';
 import { schedulesByUrgency } from '../../reads/list-schedules.ts';
 import { runArtifacts } from '../../reads/run-artifacts.ts';
@@ -18,6 +22,7 @@ import { assets } from './assets.ts';
 import { pageResponse } from './layout.ts';
 import { localPath, loginPage } from './login-page.ts';
 import { messagePage } from './message-page.ts';
+import { type CommandCase, commandFor } from './run-command.ts';
 import { type RunPageData, runPage } from './run-page.ts';
 import { runsPage } from './runs-page.ts';
 import { schedulesPage } from './schedules-page.ts';
@@ -102,7 +107,17 @@ async function readRun({ db }: HttpContext, id: string, now: Date): Promise<RunP
     runLogs(db, everyTenant, id, { limit: logLines, tail: logLines, follow: false }),
     runArtifacts(db, everyTenant, id, { limit: 50 }),
   ]);
-  return { run, steps, events: events.items, log: log.items, artifacts: artifacts.items, now };
+  const command = commandFor({ ...run, ...(await aroundRun(db, run)) });
+  return { run, steps, events: events.items, log: log.items, artifacts: artifacts.items, command, now };
+}
+
+/** What outside the run decides which commands it takes. */
+async function aroundRun(db: Queryable, run: RunDetail): Promise<Pick<CommandCase, 'pausedWith' | 'goesOnIn'>> {
+  const isPaused = run.state === 'paused';
+  const pause = isPaused ? await findPauseOver(db, run.tenant, run.pipeline) : undefined;
+  const pausedWith = pause && (pause.pipeline === null ? 'tenant' : 'pipeline');
+  const goesOnIn = isTerminal(run.state) && run.state !== 'completed' ? await findWhereItGoesOn(db, run.id) : undefined;
+  return { pausedWith, goesOnIn };
 }
 
 function mountLogin(mount: Mount, { context, access }: HttpAppOptions): void {

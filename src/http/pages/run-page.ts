@@ -16,6 +16,8 @@ export interface RunPageData {
   events: readonly EventView[];
   log: readonly LogLineView[];
   artifacts: readonly ArtifactView[];
+  /** What somebody can do about it. */
+  command: string | undefined;
   now: Date;
 }
 
@@ -105,7 +107,7 @@ function facts(data: RunPageData): Html {
         : html`${run.children.slice(0, 5).map((id) => html`<a href="/runs/${id}">${shortId(id)}</a> `)}`,
     ],
     ['paused', pausedBy(data)],
-    ['what to do', command(run)],
+    ['what to do', data.command === undefined ? '' : html`<code>${data.command}</code>`],
   ];
   return html`<dl class="facts">${list.map(([name, value]) => (value === '' ? '' : html`<div><dt>${name}</dt><dd>${value}</dd></div>`))}</dl>`;
 }
@@ -116,12 +118,6 @@ function pausedBy({ run, events }: RunPageData): string {
   const paused = events.findLast((event) => event.event === 'run.paused' || event.to === 'paused');
   const by = paused?.actor ? `by ${paused.actor}` : '';
   return [by, paused?.reason].filter((part) => part).join(': ') || 'its pipeline or tenant is paused';
-}
-
-function command(run: RunDetail): Html | string {
-  if (run.state === 'completed') return '';
-  const verb = run.state === 'paused' ? 'resume' : isTerminal(run.state) ? 'retry' : 'cancel';
-  return html`<code>cronwright ${verb} ${run.id}</code>`;
 }
 
 function stepTable({ steps, now }: RunPageData): Html {
@@ -164,7 +160,18 @@ function note(step: StepView): Html {
     step.error === null
       ? ''
       : html`<span class="error"><span class="name">${step.error.name}</span> ${clip(step.error.message, 240)}</span>`;
-  return html`${tries}${items}${error}`;
+  return html`${tries}${items}${error}${undoing(step, step.error !== null)}`;
+}
+
+/** Why what it did is still there. */
+function undoing({ compensation }: StepView, isSecond: boolean): Html | string {
+  const line = isSecond ? html`<br>` : '';
+  if (compensation?.state === 'irreversible') return html`${line}cannot be undone`;
+  if (compensation?.state === 'running') return html`${line}is being undone`;
+  if (compensation?.state !== 'failed') return '';
+  const { error } = compensation;
+  const why = error === null ? '' : html`: <span class="name">${error.name}</span> ${clip(error.message, 240)}`;
+  return html`${line}<span class="error">not undone${why}</span>`;
 }
 
 function logTail({ log, run }: RunPageData): Html {

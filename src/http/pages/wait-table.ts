@@ -1,6 +1,7 @@
 // What runs ask of people, as a table: what is asked, since when and until when, who may answer, and how.
 import { html } from 'hono/html';
 import type { WaitView } from '../../reads/list-waits.ts';
+import { ofTenant } from './run-command.ts';
 import { clip, type Html, relative, shortId, tenantNote } from './words.ts';
 
 /** `isOfRun`: on the page of the run itself. */
@@ -9,7 +10,7 @@ export function waitTable(waits: readonly WaitView[], now: Date, isOfRun = false
 ${waits.map(
   (wait) => html`<tr>
 <td>${isOfRun ? '' : html`<a class="run" href="/runs/${wait.run_id}">${wait.pipeline}</a>${tenantNote(wait.tenant)} <span class="id">${shortId(wait.run_id)}</span><br>`}<span class="step">${wait.step}${wait.item === null ? '' : `[${wait.item}]`}</span></td>
-<td data-label="asks">${clip(wait.message ?? wait.kind.replaceAll('_', ' '), 240)}${wait.kind === 'timer' ? '' : html`<br><code>${howTo(wait)}</code>`}</td>
+<td data-label="asks">${clip(wait.message ?? wait.kind.replaceAll('_', ' '), 240)}${wait.kind === 'timer' ? '' : html`<br><code class="asked">${howTo(wait)}</code>`}</td>
 <td data-label="who may answer">${whoMay(wait)}</td>
 <td data-label="since" class="n">${relative(wait.asked_at, now)}</td>
 <td data-label="until" class="n">${wait.timeout_at === null ? html`<span class="dim">answered</span>` : html`${relative(wait.timeout_at, now)}${wait.kind === 'timer' ? '' : html`<br><span class="dim">then ${wait.on_timeout}</span>`}`}</td></tr>`,
@@ -23,7 +24,7 @@ function whoMay({ kind, approvers, starter_may_answer: starterMay }: WaitView): 
   return html`${clip(who, 120)}${starterMay ? '' : html`<br><span class="dim">not who started the run</span>`}`;
 }
 
-function howTo({ run_id, step, choices }: WaitView): string {
+function howTo({ run_id, tenant, step, choices }: WaitView): string {
   const options = choices?.map((one) => (one === 'approve' || one === 'reject' ? `--${one}` : `--choose ${one}`));
-  return `cronwright signal ${run_id} --step ${step} ${options?.join(' | ') ?? '--choose …'}`;
+  return `cronwright signal ${run_id} --step ${step} ${options?.join(' | ') ?? '--choose …'}${ofTenant(tenant)}`;
 }
