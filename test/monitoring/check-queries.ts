@@ -21,6 +21,8 @@ const emptyInQuietTimes: Readonly<Record<string, string>> = {
   'Newest ends by pipeline / C': 'no newest run failed; here those of three pipelines do',
   'Step retries by class': 'nothing was retried; here a step is',
   'Notifications by result': 'nothing was to be told; here failures are, and a pipeline tells',
+  'Open waits by kind': 'nobody was asked anything; here a run asks',
+  'Tries to undo steps': 'nothing was to be undone; here failures are',
   'annotation Starts': 'no node started; here one did, and moments later it is past',
 };
 

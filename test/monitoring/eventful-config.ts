@@ -1,4 +1,4 @@
-// A configuration in which everything happens that dashboard and alerts tell of: ends of all kinds, retries, skips, misses, waits, calls.
+// A configuration in which everything happens that dashboard and alerts tell of: ends of all kinds, retries, skips, misses, waits, calls, undoing.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -44,6 +44,16 @@ steps:
   - id: call
     uses: notify.webhook
     with: { url: "http://127.0.0.2:1/", secret: "\${{ secrets.HOOK }}", type: told, data: {} }
+`,
+  'pipelines/undone.yaml': `id: undone
+schedules: [{ id: every-two-seconds, cron: "*/2 * * * * *", timezone: UTC, catchup: none }]
+steps:
+  - { id: write, uses: file.write, with: { path: made.txt, content: made } }
+  - { id: break, uses: shell.run, needs: [write], with: { script: exit 1 } }
+`,
+  'pipelines/asking.yaml': `id: asking
+schedules: [{ id: every-second, cron: "* * * * * *", timezone: UTC, overlap: skip, catchup: none }]
+steps: [{ id: ask, uses: wait.approval, with: { message: "Go on?" } }]
 `,
   'pipelines/stranded.yaml': `id: stranded
 queue: stranded

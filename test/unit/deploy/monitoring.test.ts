@@ -141,8 +141,8 @@ describe('the dashboard', () => {
 describe('the alert rules', () => {
   const names = rules.map(({ alert }) => alert);
 
-  it('are five, each with its severity, its words and its place in the README', () => {
-    expect(names).toHaveLength(5);
+  it('are six, each with its severity, its words and its place in the README', () => {
+    expect(names).toHaveLength(6);
     for (const { alert, labels, annotations } of rules) {
       expect(labels, alert).toEqual({ severity: expect.stringMatching(/^(critical|warning)$/) });
       expect(annotations, alert).toEqual({
