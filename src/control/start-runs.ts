@@ -64,7 +64,11 @@ function newRuns(
     }
   }
   if (problems.length > 0) {
-    throw new CronwrightError('invalid_input', `${problems.length} inputs are wrong; no run was started`, { problems });
+    throw new CronwrightError(
+      'invalid_input',
+      `${problems.length === 1 ? '1 input is' : `${problems.length} inputs are`} wrong; no run was started`,
+      { problems },
+    );
   }
   return runs;
 }

@@ -16,7 +16,8 @@ export async function finishRun(run: LiveRun, end: Verdict & { kind: 'finish' },
   const event = end.state === 'dead_letter' ? 'run.dead_lettered' : `run.${end.state}`;
   const from = end.state === 'rolled_back' ? 'rolling_back' : 'running';
   const ended: Omit<Transition, 'at'> = { event, from, to: end.state };
-  if (error !== undefined) ended.reason = error;
+  const reason = reasonOf(run, end);
+  if (reason !== undefined) ended.reason = reason;
   if (run.cancelledBy?.actor) ended.actor = run.cancelledBy.actor;
   noteTransition(run, ended, deps.clock);
   await deps.logs.flush(claimed);
@@ -53,6 +54,14 @@ export async function finishRun(run: LiveRun, end: Verdict & { kind: 'finish' },
   if (error !== undefined) finished.error = error;
   run.span.within(() => deps.events.emit('run.finished', finished));
   run.span.end(finished.result, end.error ?? undefined);
+}
+
+/** What the person said who ended it, who stands beside it; else the error. */
+function reasonOf({ cancelledBy }: LiveRun, { state, error }: Verdict & { kind: 'finish' }): string | undefined {
+  if (cancelledBy !== undefined && (state === 'cancelled' || state === 'rolled_back')) {
+    return cancelledBy.reason ?? undefined;
+  }
+  return error ? `${error.name}: ${error.message}` : undefined;
 }
 
 /** Nobody has to answer any more. What this does not reach is not shown: the questions of live runs are. */

@@ -11,18 +11,20 @@ export async function releaseToWait(run: LiveRun, wait: Verdict & { kind: 'wait'
   const { waitKind, stopsClock } = wait;
   noteTransition(run, { event: 'run.waiting', ...moved(run, 'waiting'), reason: waitKind }, deps.clock);
   const runAt = Number.isFinite(wait.untilMs) ? new Date(wait.untilMs) : null;
-  await releaseAs(run, { state: 'waiting', waitKind, runAt, refundClaim: false, stopsClock }, deps);
+  await releaseAs(run, { state: 'waiting', waitKind, runAt, refundClaim: false, stopsClock }, deps, waitKind);
 }
 
 export async function releaseToPause(run: LiveRun, deps: ExecuteDeps): Promise<void> {
-  const { actor, reason } = run.pausedBy ?? { actor: null, reason: null };
-  const by = { ...(actor === null ? {} : { actor }), ...(reason === null ? {} : { reason }) };
   const { rollback } = run;
+  // At the step that is kept it is paused by whoever rolled it back.
+  const { actor, reason } = (rollback?.hasBegun ? run.cancelledBy : run.pausedBy) ?? { actor: null, reason: null };
+  const by = { ...(actor === null ? {} : { actor }), ...(reason === null ? {} : { reason }) };
   const where = rollback?.hasBegun
     ? { from: 'rolling_back', data: { rolled_back_to: rollback.to } }
     : { from: 'running' };
   noteTransition(run, { event: 'run.paused', ...where, to: 'paused', ...by }, deps.clock);
-  await releaseAs(run, { state: 'paused', waitKind: null, runAt: null, refundClaim: false, stopsClock: true }, deps);
+  const release = { state: 'paused', waitKind: null, runAt: null, refundClaim: false, stopsClock: true } as const;
+  await releaseAs(run, release, deps, 'pause');
 }
 
 export async function releaseUndone(
@@ -43,7 +45,7 @@ export async function releaseUndone(
     refundClaim: false,
     stopsClock: true,
   } as const;
-  if (!(await releaseAs(run, release, deps))) return;
+  if (!(await releaseAs(run, release, deps, 'rollback_failed'))) return;
   const { runId, tenant, pipeline } = run.claimed;
   run.span.within(() => deps.events.emit('run.rollback_failed', { runId, tenant, pipeline, steps: end.steps, error }));
 }
@@ -78,12 +80,17 @@ export async function releaseToRetry(
   // One row of a step can be written once per statement.
   run.unwritten.steps = run.unwritten.steps.filter((write) => !again.has(`${write.step}/${write.item}`));
   run.unwritten.steps.push(...again.values());
-  await releaseAs(run, { state: 'retrying', waitKind: null, runAt: new Date(untilMs), refundClaim: false }, deps);
+  await releaseAs(
+    run,
+    { state: 'retrying', waitKind: null, runAt: new Date(untilMs), refundClaim: false },
+    deps,
+    'run_retry',
+  );
 }
 
 export async function giveBack(run: LiveRun, reason: string, deps: ExecuteDeps): Promise<void> {
   noteTransition(run, { event: 'run.released', ...moved(run, 'pending'), reason }, deps.clock);
-  await releaseAs(run, { state: 'pending', waitKind: null, runAt: null, refundClaim: true }, deps);
+  await releaseAs(run, { state: 'pending', waitKind: null, runAt: null, refundClaim: true }, deps, reason);
 }
 
 /** False where the run is no longer ours. */
@@ -91,6 +98,7 @@ async function releaseAs(
   run: LiveRun,
   release: Omit<Parameters<typeof flushRelease>[1], 'progress' | 'message' | 'isCancelled' | 'home' | 'isPinned'>,
   deps: ExecuteDeps,
+  reason: string,
 ): Promise<boolean> {
   await deps.logs.flush(run.claimed);
   const { progress, message } = run;
@@ -108,9 +116,8 @@ async function releaseAs(
   }
   const { runId, tenant, pipeline } = run.claimed;
   const { state } = release;
-  const reason = release.waitKind ?? '';
   run.span.within(() => deps.events.emit('run.released', { runId, tenant, pipeline, state, reason }));
-  run.span.release(state, reason || (state === 'retrying' ? 'run_retry' : 'shutdown'));
+  run.span.release(state, release.waitKind ?? (state === 'retrying' ? 'run_retry' : 'shutdown'));
   return true;
 }
 

@@ -89,7 +89,11 @@ describe('SIGTERM', () => {
     expect(performance.now() - from).toBeLessThan(10_000);
     const finished = daemon.log.filter(({ msg }) => msg === 'run.finished').map((line) => line.run_id);
     expect(finished).toEqual([short]);
-    expect(daemon.log.find(({ msg }) => msg === 'run.released')).toMatchObject({ run_id: long, state: 'pending' });
+    expect(daemon.log.find(({ msg }) => msg === 'run.released')).toMatchObject({
+      run_id: long,
+      state: 'pending',
+      reason: expect.stringMatching(/./),
+    });
 
     await start('timing: { drain: 60s }\n');
     expect((await daemon.get<Run>(`/runs/${short}`)).state).toBe('completed');

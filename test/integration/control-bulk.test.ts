@@ -179,7 +179,7 @@ describe.each(variants)('verbs in bulk on $name', (variant) => {
     ['pause', { to: 'fetch' }],
     ['resume', { force: true }],
     ['cancel', { to: 'fetch' }],
-    ['priority', { priority: 3, reason: 'urgent' }],
+    ['priority', { priority: 3, to: 'fetch' }],
     ['rollback', { rollback: true }],
   ])('refuses %s with %j, naming both, and does nothing', async (action, own) => {
     await failed();

@@ -249,6 +249,13 @@ describe.each(variants)('a node on $name', (variant) => {
     expect(answer).toMatchObject({ state: 'running', requested: 'cancel' });
     const run = await world.reached(id);
     expect([run.state, run.error?.message]).toEqual(['cancelled', 'cancelled by ada: enough']);
+    const rows = await sql<{ transitions: { event: string; actor?: string; reason?: string }[] }>(
+      test.db,
+      'select transitions from cronwright.history where run_id = $1 order by seq',
+      [id],
+    );
+    const ended = rows.flatMap((row) => row.transitions).filter(({ event }) => event === 'run.cancelled');
+    expect(ended).toMatchObject([{ actor: 'ada', reason: 'enough' }]);
     expect(script.contexts[0]?.signal.aborted).toBe(true);
     expect(script.attempts).toEqual(['a']);
   });
