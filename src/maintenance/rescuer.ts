@@ -124,6 +124,7 @@ export function createRescuer(options: RescuerOptions): Service {
         events.emit('run.rescued', { runId, tenant: lease?.tenant ?? '', node: lease?.node ?? '', deadLetter });
       }
     }
+    for (const run of result.undoFailed) events.emit('run.rollback_failed', { ...run, steps: [] });
     if (result.rescued.length > 0 || result.freed.length > 0) options.onRescued();
     await tellDeadLetters(result.deadLettered);
   }

@@ -71,6 +71,8 @@ export async function expireForeignLeases(db: Queryable, node: string, now: Date
 export interface RescuedRuns {
   rescued: string[];
   deadLettered: string[];
+  /** Of those that were rescued: their rollback has ended its process too often, and waits to be asked for again. */
+  undoFailed: { runId: string; tenant: string; pipeline: string; error: string }[];
   freed: { tenant: string; key: string }[];
 }
 
@@ -143,8 +145,16 @@ const release = statement(
       then (select n.home from cronwright.nodes n where n.id = q.node) else q.node end
   from unnest($1::uuid[], $2::int8[], $3::bool[]) as u(id, token, progressed)
   where q.run_id = u.id and q.token = u.token and q.state = 'running'
-  returning q.run_id`,
+  returning q.run_id, q.tenant, q.pipeline, q.state, q.message`,
 );
+
+interface RequeuedRow {
+  run_id: string;
+  tenant: string;
+  pipeline: string;
+  state: 'pending' | 'rollback_failed';
+  message: string | null;
+}
 
 /** Call it in a transaction. */
 export async function rescueRuns(
@@ -165,7 +175,7 @@ export async function rescueRuns(
     options.now ?? null,
     options.maxClaims,
   ]);
-  const result: RescuedRuns = { rescued: [], deadLettered: [], freed: [] };
+  const result: RescuedRuns = { rescued: [], deadLettered: [], undoFailed: [], freed: [] };
   const back: { runId: string; token: number; progressed: boolean }[] = [];
   const tokens = new Map(leases.map((lease) => [lease.runId, lease.token]));
   for (const row of rows) {
@@ -174,13 +184,16 @@ export async function rescueRuns(
     else back.push({ runId: row.run_id, token: tokens.get(row.run_id) ?? 0, progressed: row.progressed });
   }
   if (back.length > 0) {
-    const requeued = await tx.query<{ run_id: string }>(release, [
+    const requeued = await tx.query<RequeuedRow>(release, [
       back.map((run) => run.runId),
       back.map((run) => run.token),
       back.map((run) => run.progressed),
       options.maxClaims,
     ]);
     result.rescued = requeued.rows.map((row) => row.run_id);
+    for (const { run_id: runId, tenant, pipeline, state, message } of requeued.rows) {
+      if (state === 'rollback_failed') result.undoFailed.push({ runId, tenant, pipeline, error: message ?? '' });
+    }
   }
   return result;
 }

@@ -2,7 +2,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { bulkRuns } from '../../src/control/bulk-runs.ts';
 import { type Caller, createRunStarter } from '../../src/control/start-run.ts';
 import type { Database } from '../../src/db/database.ts';
+import { type Queryable, type SqlValue, type Statement, statement } from '../../src/db/database.ts';
 import type { RunState } from '../../src/domain/run.ts';
+import { enqueueRuns } from '../../src/queue/enqueue-runs.ts';
+import { matchRuns } from '../../src/queue/match-runs.ts';
 import { createTestDatabase, databaseVariants, type TestDatabase } from '../support/database.ts';
 import {
   createWorld,
@@ -13,6 +16,7 @@ import {
   testPipeline,
   type World,
 } from '../support/http-world.ts';
+import { newRunOf } from '../support/new-run.ts';
 
 const docs = testPipeline('docs');
 const site = testPipeline('site');
@@ -75,6 +79,32 @@ describe.each(variants)('verbs in bulk on $name', (variant) => {
     );
     return Object.fromEntries(rows.map((row) => [row.state, Number(row.n)]));
   }
+
+  it('reads live runs on from where it was, and none before', async () => {
+    const made = [];
+    for (let i = 0; i < 300; i += 1) made.push(newRunOf('default', { pipeline: 'docs' }));
+    await enqueueRuns(db, made);
+    await sql(db, 'analyze cronwright.queue');
+    await sql(db, 'analyze cronwright.runs');
+    let plan = '';
+    const looking: Queryable = {
+      async query<Row>(one: Statement, params: readonly SqlValue[] = []) {
+        const text = `explain (analyze, timing off) ${one.text}`;
+        const { rows } = await db.query<{ 'QUERY PLAN': string }>(
+          statement('explain', text, { prepare: false }),
+          params,
+        );
+        plan = rows.map((row) => row['QUERY PLAN']).join('\n');
+        return db.query<Row>(one, params);
+      },
+    };
+    const after = made[289]?.id ?? null;
+    const none = { pipeline: null, schedule: null, origins: null, from: null, to: null, ids: null };
+    const found = await matchRuns(looking, { ...none, tenant: 'default', states: ['pending'], after }, 100);
+    expect(found.map(({ id }) => id)).toEqual(made.slice(290).map(({ id }) => id));
+    // Of the queue no row before it is joined with its record.
+    expect(plan).toMatch(/run_id > '/);
+  });
 
   it('shows how many and which first, and changes nothing', async () => {
     for (let i = 0; i < 25; i += 1) await enqueueRun(db, docs);

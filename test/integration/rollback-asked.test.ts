@@ -195,10 +195,13 @@ describe('a rollback that is asked for', () => {
     await world.stop();
     const made = await enqueueRun(test.db, pipelines[0] as Pipeline);
     await sql(test.db, 'update cronwright.queue set rolls_back = true where run_id = $1', [made.id]);
+    const bus = createEventBus();
+    const told: unknown[] = [];
+    bus.on('run.rollback_failed', (event) => told.push(event));
     const rescuer = createRescuer({
       db: test.db,
       clock: systemClock,
-      events: createEventBus(),
+      events: bus,
       node: randomUUID(),
       home: randomUUID(),
       holds: () => false,
@@ -215,6 +218,8 @@ describe('a rollback that is asked for', () => {
         await eventually(async () => expect(await claimRuns(test.db, options)).toHaveLength(1));
       }
       await world.reached(made.id, ['rollback_failed']);
+      const error = 'undoing it ends its process';
+      await eventually(async () => expect(told).toMatchObject([{ runId: made.id, pipeline: 'line', error }]));
     } finally {
       await rescuer.stop();
     }
