@@ -123,6 +123,7 @@ function declarePriority(program: Command, context: CliContext, finish: Finish):
     .argument('[n]', '1 to 10')
     .option('--where <filter>', whereOption)
     .option('--yes', yesOption)
+    .option('--reason <text>', 'kept in its history')
     .action(async (run, n, options) =>
       finish(await (await import('./priority.ts')).priority(context, run, n, options)),
     );

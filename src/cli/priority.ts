@@ -9,18 +9,23 @@ import { findRunId } from './find-run.ts';
 import { wholeNumber, wrongOption } from './option-values.ts';
 import { printJson, printLine } from './print.ts';
 
+export interface PriorityOptions extends BulkOptions {
+  reason?: string;
+}
+
 /** `priority <run> <n>`, or `priority <n> --where …`. */
 export async function priority(
   context: CliContext,
   first: string,
   second: string | undefined,
-  options: BulkOptions,
+  options: PriorityOptions,
 ): Promise<ExitCode> {
   const { where } = options;
   const [target, text] = second === undefined ? [undefined, first] : [first, second];
   const value = wholeNumber('priority', 1, 10)(text);
+  const body = { priority: value, ...(options.reason === undefined ? {} : { reason: options.reason }) };
   if (where !== undefined && target === undefined) {
-    return bulk(context, where, { action: 'priority', with: { priority: value } }, options);
+    return bulk(context, where, { action: 'priority', with: body }, options);
   }
   if (target === undefined || where !== undefined) {
     throw wrongOption(
@@ -31,7 +36,7 @@ export async function priority(
   }
   const daemon = connect(context, options);
   const id = await findRunId(daemon, target);
-  const answer = await daemon.post<PriorityAnswer>(`/runs/${segment(id)}/priority`, { priority: value });
+  const answer = await daemon.post<PriorityAnswer>(`/runs/${segment(id)}/priority`, body);
   if (options.json) printJson(context, answer);
   else {
     const when = answer.state === 'running' ? '; it counts from its next claim on' : '';

@@ -198,7 +198,7 @@ async function doIt(starter: RunStarter, request: BulkRequest, caller: Caller, i
       await retryRun(starter, id, caller, { force: request.force });
       return;
     case 'priority':
-      await setPriority(context, { tenant, id, actor, priority });
+      await setPriority(context, { tenant, id, actor, priority, reason });
       return;
     case 'rollback':
       await rollbackRun(starter, id, { to: request.to, reason }, caller);

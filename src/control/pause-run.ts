@@ -96,7 +96,8 @@ async function pause(tx: Queryable, run: LockedRun, request: PauseRunRequest): P
   if (run.state === 'waiting' && (await askParentToPause(tx, request))) return [];
   // Within a rollback `paused` is where a rollback to a checkpoint ends, which nobody can ask for sooner.
   if (!canTransition(run.state, 'paused') || run.state === 'rolling_back') {
-    throw forbiddenTransition(id, run.state, 'paused');
+    const why = run.state === 'waiting' ? 'nothing of it runs, and what it waits for goes on' : undefined;
+    throw forbiddenTransition(id, run.state, 'paused', why);
   }
   if (run.request === 'cancel') throw forbiddenTransition(id, run.state, 'paused', 'its cancel is under way');
   if (run.state === 'running') {

@@ -22,9 +22,10 @@ interface ResumeRequest {
   reason?: string | undefined;
 }
 
+// Who withdrew it stays beside it, for the worker that heard of the request to put on record.
 const withdraw = statement(
   'withdraw_pause',
-  `update cronwright.queue set request = null, request_by = null, request_reason = null, held_by = null
+  `update cronwright.queue set request = null, request_by = $4, request_reason = $5, held_by = null
   where run_id = $1 and state = $2 and token = $3 and request = 'pause'`,
 );
 
@@ -74,7 +75,7 @@ async function resume(tx: Queryable, run: LockedRun, request: ResumeRequest): Pr
     throw forbiddenTransition(id, run.state, 'pending', `${what} was paused by ${pause.by}: resume that`);
   }
   if (run.state === 'paused') return letGoRuns(tx, [id], { actor, reason: reason ?? null });
-  await tx.query(withdraw, [id, run.state, run.token]);
+  await tx.query(withdraw, [id, run.state, run.token, actor, reason ?? null]);
   return undefined;
 }
 

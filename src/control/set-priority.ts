@@ -6,6 +6,14 @@ import type { ControlContext } from './control-context.ts';
 import { lockRun } from './lock-run.ts';
 import { reachChildren } from './reach-children.ts';
 
+interface PriorityRequest {
+  tenant: string;
+  id: string;
+  actor: string;
+  priority: number;
+  reason?: string | undefined;
+}
+
 export interface PrioritizedRun {
   id: string;
   state: RunState;
@@ -27,9 +35,9 @@ const change = statement(
   ), told as (
     insert into cronwright.history (run_id, seq, tenant, node, at, transitions)
     select c.run_id, coalesce((select max(h.seq) from cronwright.history h where h.run_id = c.run_id), 1) + 1, c.tenant,
-      null, now(), jsonb_build_array(jsonb_build_object('event', 'run.prioritized',
-        'at', floor(extract(epoch from now()) * 1000), 'actor', $3::text,
-        'data', jsonb_build_object('priority', $2::int2)))
+      null, now(), jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('event', 'run.prioritized',
+        'at', floor(extract(epoch from now()) * 1000), 'actor', $3::text, 'reason', $4::text,
+        'data', jsonb_build_object('priority', $2::int2))))
     from changed c where c.state <> 'running'
   )
   select run_id from changed`,
@@ -38,7 +46,7 @@ const change = statement(
 /** Throws `not_found`, and `conflict` where the run has ended. */
 export async function setPriority(
   context: ControlContext,
-  { tenant, id, actor, priority }: { tenant: string; id: string; actor: string; priority: number },
+  { tenant, id, actor, priority, reason }: PriorityRequest,
 ): Promise<PrioritizedRun> {
   const { db, events, wake } = context;
   // Also where only the answer to the first commit was lost, and the repeat finds it done.
@@ -47,17 +55,18 @@ export async function setPriority(
     async (tx) => {
       const run = await lockRun(tx, tenant, id);
       if (isTerminal(run.state)) throw hasEnded(id, run.state);
-      const { rows } = await tx.query(change, [id, priority, actor]);
+      const { rows } = await tx.query(change, [id, priority, actor, reason ?? null]);
       isNew ||= rows.length > 0;
       return run;
     },
     { idempotent: true },
   );
   if (isNew) {
-    events.emit('run.prioritized', { runId: id, tenant, pipeline: run.pipeline, priority, actor });
+    const why = reason === undefined ? {} : { reason };
+    events.emit('run.prioritized', { runId: id, tenant, pipeline: run.pipeline, priority, actor, ...why });
     wake.workers();
   }
-  await reachChildren(context, id, (child) => setPriority(context, { tenant, id: child, actor, priority }));
+  await reachChildren(context, id, (child) => setPriority(context, { tenant, id: child, actor, priority, reason }));
   return { id, state: run.state, priority };
 }
 

@@ -51,7 +51,14 @@ export interface Events {
   /** At once; a worker that obeys a request tells it as `run.released`. */
   'run.paused': { runId: string; tenant: string; pipeline: string; actor: string; reason?: string };
   'run.resumed': { runId: string; tenant: string; pipeline: string; actor: string };
-  'run.prioritized': { runId: string; tenant: string; pipeline: string; priority: number; actor: string };
+  'run.prioritized': {
+    runId: string;
+    tenant: string;
+    pipeline: string;
+    priority: number;
+    actor: string;
+    reason?: string;
+  };
   /** Nothing of a pipeline, or (without one) of a tenant, starts until somebody resumes it or `until` has come. */
   'pipeline.paused': { tenant: string; pipeline?: string; actor: string; reason?: string; until?: number };
   'pipeline.resumed': { tenant: string; pipeline?: string; actor: string };

@@ -24,6 +24,8 @@ export interface BeatResult {
   /** Runs whose lease was extended; one that is absent is no longer this node's. */
   kept: Set<string>;
   requests: RunRequest[];
+  /** Of runs of which nobody wants anything any more: who withdrew it. */
+  withdrawn: Map<string, { actor: string | null; reason: string | null }>;
   databaseNow: Date;
 }
 
@@ -73,6 +75,7 @@ export async function beatNode(
   ]);
   const kept = new Set<string>();
   const requests: RunRequest[] = [];
+  const withdrawn: BeatResult['withdrawn'] = new Map();
   let databaseNow = new Date(0);
   for (const row of rows) {
     databaseNow = row.database_now;
@@ -81,7 +84,9 @@ export async function beatNode(
     if (row.request !== null) {
       const request = { runId: row.run_id, request: row.request, by: row.request_by, reason: row.request_reason };
       requests.push(row.request_rollback ? { ...request, rollback: { to: row.request_to } } : request);
+    } else if (row.request_by !== null) {
+      withdrawn.set(row.run_id, { actor: row.request_by, reason: row.request_reason });
     }
   }
-  return { kept, requests, databaseNow };
+  return { kept, requests, withdrawn, databaseNow };
 }

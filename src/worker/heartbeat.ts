@@ -6,7 +6,7 @@ import type { Queryable } from '../db/database.ts';
 import { isForMissing } from '../domain/after.ts';
 import type { EventBus } from '../observe/events.ts';
 import { beatNode, type RunRequest } from '../queue/beat-node.ts';
-import { abortRun, forgetPause, type LiveRun } from './live-run.ts';
+import { abortRun, forgetPause, type LiveRun, noteRequest } from './live-run.ts';
 
 export interface HeartbeatOptions {
   /** A connection of its own: a beat never waits behind a busy pool. */
@@ -48,7 +48,7 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
   async function beat(): Promise<void> {
     const sentAt = clock.monotonic();
     const held = [...runs.values()];
-    const { kept, requests, databaseNow } = await beatNode(options.db, {
+    const { kept, requests, withdrawn, databaseNow } = await beatNode(options.db, {
       node: options.node,
       leaseMs: options.leaseMs,
       leases: held.map((run) => ({
@@ -67,7 +67,11 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
     for (const run of held) {
       const isHeld = runs.get(run.claimed.runId) === run;
       if (isHeld && !kept.has(run.claimed.runId)) abortRun(run, 'lease_lost');
-      else if (run.pausedBy && !asked.has(run.claimed.runId)) forgetPause(run);
+      else if (run.pausedBy && !asked.has(run.claimed.runId)) {
+        const by = withdrawn.get(run.claimed.runId);
+        noteRequest(run, { event: 'run.pause_withdrawn', by }, options.databaseClock);
+        forgetPause(run);
+      }
     }
     for (const request of requests) obey(request);
   }
@@ -77,8 +81,13 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
     if (!run || isForMissing(request.by)) return;
     const by = { actor: request.by, reason: request.reason };
     if (request.request === 'pause') {
+      if (!run.pausedBy) noteRequest(run, { event: 'run.pause_requested', by }, options.databaseClock);
       run.pausedBy = by;
       return;
+    }
+    if (!run.cancelledBy) {
+      const event = request.rollback ? 'run.rollback_requested' : 'run.cancel_requested';
+      noteRequest(run, { event, by }, options.databaseClock);
     }
     run.cancelledBy = by;
     if (request.rollback) run.rollback ??= { to: request.rollback.to, hasBegun: false };

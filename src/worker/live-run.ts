@@ -202,8 +202,7 @@ export function freshProgress(): StepProgress {
 /** What people ask of a run that is at work is on record with its next write. */
 export function noteRequest(
   run: LiveRun,
-  event: string,
-  by: { actor: string | null; reason: string | null } | undefined,
+  { event, by }: { event: string; by: { actor: string | null; reason: string | null } | undefined },
   clock: Clock,
 ): void {
   noteTransition(

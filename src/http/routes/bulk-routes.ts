@@ -19,7 +19,7 @@ const filter = z
   .meta({ id: 'BulkFilter', description: 'all that is named must match; at least one field' });
 
 const ownFields = {
-  reason: z.string().max(1_000).optional().describe('for pause, resume, cancel and rollback'),
+  reason: z.string().max(1_000).optional().describe('for all but retry'),
   priority: z.int().min(1).max(10).optional().describe('for priority'),
   rollback: z.boolean().optional().describe('for cancel: undo what was done first'),
   to: z.string().max(300).optional().describe('for rollback: the step that is kept'),
@@ -32,7 +32,7 @@ const takes: Readonly<Record<BulkAction, readonly OwnField[]>> = {
   resume: ['reason'],
   cancel: ['reason', 'rollback'],
   retry: ['force'],
-  priority: ['priority'],
+  priority: ['priority', 'reason'],
   rollback: ['reason', 'to'],
 };
 

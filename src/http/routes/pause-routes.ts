@@ -60,7 +60,7 @@ const priority = defineRoute({
   summary: 'Change the priority of a run that has not ended; it counts from its next claim on',
   tag: tags.runs,
   params: idParams,
-  body: z.strictObject({ priority: z.int().min(1).max(10).describe('1 goes first') }),
+  body: z.strictObject({ priority: z.int().min(1).max(10).describe('1 goes first'), reason }),
   answer: {
     status: 200,
     description: 'the run has it',
@@ -69,7 +69,7 @@ const priority = defineRoute({
   problems: ['not_found', 'conflict'],
   async handle({ context }, { params, body, caller }) {
     const { tenant, actor } = caller;
-    return { body: await setPriority(context.control, { tenant, id: params.id, actor, priority: body.priority }) };
+    return { body: await setPriority(context.control, { tenant, id: params.id, actor, ...body }) };
   },
 });
 
