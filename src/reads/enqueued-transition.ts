@@ -8,15 +8,25 @@ export interface EnqueuedFacts {
   actor: string | null;
   parentId: string | null;
   schedule: string | null;
+  /** A pause of its pipeline or tenant held it from the start; who and why, while it still does. */
+  bornPaused?: { by: string | null; reason: string | null } | undefined;
 }
 
 /** Number 1 of every run. */
-export function enqueuedTransition({ at, runAt, origin, actor, parentId, schedule }: EnqueuedFacts): Transition {
+export function enqueuedTransition({
+  at,
+  runAt,
+  origin,
+  actor,
+  parentId,
+  schedule,
+  bornPaused,
+}: EnqueuedFacts): Transition {
   return {
     event: 'run.enqueued',
     at: at.getTime(),
-    to: runAt !== null && runAt > at ? 'scheduled' : 'pending',
+    to: bornPaused ? 'paused' : runAt !== null && runAt > at ? 'scheduled' : 'pending',
     ...(actor === null ? {} : { actor }),
-    data: { origin, schedule, parent_id: parentId },
+    data: { origin, schedule, parent_id: parentId, ...(bornPaused?.by == null ? {} : { paused: { ...bornPaused } }) },
   };
 }

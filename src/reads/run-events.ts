@@ -28,8 +28,11 @@ export type EventView = z.infer<typeof eventView>;
 
 const enqueued = statement(
   'get_run_enqueued',
-  `select created_at, run_at, origin, actor, parent_id, schedule from cronwright.runs
-  where id = $1 and ($2::text is null or tenant = $2)`,
+  `select r.created_at, r.run_at, r.origin, r.actor, r.parent_id, r.schedule, p.paused_by, p.reason as paused_why
+  from cronwright.runs r
+  left join cronwright.queue q on q.run_id = r.id and q.state = 'paused'
+  left join cronwright.pauses p on p.id = q.held_by
+  where r.id = $1 and ($2::text is null or r.tenant = $2)`,
 );
 
 // A row holds at least one transition, so `limit` rows are at least as many events.
@@ -45,6 +48,9 @@ interface EnqueuedRow {
   actor: string | null;
   parent_id: string | null;
   schedule: string | null;
+  /** Of the pause of its pipeline or tenant that holds it now. */
+  paused_by: string | null;
+  paused_why: string | null;
 }
 
 /** At most `limit` events after number `after`; the cursor is a number as well. Throws `not_found`. */
@@ -61,14 +67,20 @@ export async function runEvents(
     options.after,
     options.limit + 1,
   ]);
-  const all = [...firstEvent(run), ...rows.flatMap(eventsOfRow)].filter((event) => event.seq > options.after);
+  const all = [...firstEvent(run, rows[0]?.transitions[0]), ...rows.flatMap(eventsOfRow)].filter(
+    (event) => event.seq > options.after,
+  );
   const items = all.slice(0, options.limit);
   return { items, next_cursor: all.length > items.length ? String(items.at(-1)?.seq ?? options.after) : null };
 }
 
-function firstEvent(run: EnqueuedRow): EventView[] {
+/** A run that was held from the start has left `paused` first, or nothing has happened to it yet. */
+function firstEvent(run: EnqueuedRow, next: Transition | undefined): EventView[] {
   const { created_at: at, run_at: runAt, parent_id: parentId, origin, actor, schedule } = run;
-  const transitions = [enqueuedTransition({ at, runAt, origin, actor, parentId, schedule })];
+  const isBornPaused = next === undefined ? run.paused_by !== null : next.from === 'paused';
+  const pause = next === undefined ? { by: run.paused_by, reason: run.paused_why } : { by: null, reason: null };
+  const bornPaused = isBornPaused ? pause : undefined;
+  const transitions = [enqueuedTransition({ at, runAt, origin, actor, parentId, schedule, bornPaused })];
   return eventsOfRow({ seq: 1, node: null, transitions });
 }
 

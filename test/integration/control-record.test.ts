@@ -56,6 +56,34 @@ describe('the record of a run that waits in the queue', () => {
   });
 });
 
+describe('a run that is enqueued under a pause', () => {
+  const docs = testPipeline('docs');
+  let test: TestDatabase;
+  let daemon: Daemon;
+
+  beforeAll(async () => {
+    test = await createTestDatabase('postgres');
+    daemon = await startDaemon(await createWorld(test.db, [docs]));
+  });
+  afterAll(async () => {
+    await daemon.stop();
+    await test.close();
+  });
+
+  it('begins paused in its events, by whom and why, and goes on from there', async () => {
+    await daemon.post('/pipelines/docs/pause', { reason: 'a bad release' }, { 'cronwright-actor': 'maria' });
+    const { id } = await enqueueRun(test.db, docs);
+    expect(await eventsOf(test, id)).toMatchObject([
+      { event: 'run.enqueued', to: 'paused', data: { paused: { by: 'maria', reason: 'a bad release' } } },
+    ]);
+    await daemon.post('/pipelines/docs/resume', {});
+    expect(await eventsOf(test, id)).toMatchObject([
+      { event: 'run.enqueued', to: 'paused' },
+      { event: 'run.resumed', from: 'paused', to: 'pending' },
+    ]);
+  });
+});
+
 describe('a run that waits', () => {
   const docs = testPipeline('docs');
   let test: TestDatabase;
