@@ -71,11 +71,11 @@ const isUnasked = `exists (
 // One a parent: however many of one are unheard, they hide no others.
 const unheard = statement(
   'find_unheard_children',
-  `select distinct on (r.parent_id) r.id from cronwright.runs r
+  `select distinct on (q.run_id) r.id from cronwright.runs r
   join cronwright.queue q on q.run_id = r.parent_id
   where r.child_open is true and r.state is not null and q.state = 'waiting' and q.rolls_back is not true
     and not ${isUnasked}
-  order by r.parent_id
+  order by q.run_id
   limit $1`,
 );
 
