@@ -205,9 +205,11 @@ describe.each(databaseVariants)('pausing and resuming on $name', (variant) => {
     const id = await runIn('running');
     await post(id, 'pause', { reason: 'wait' });
     expect(await rowOf(id)).toMatchObject({ request: 'pause', request_by: 'maria', request_reason: 'wait' });
-    const answer = await post(id, 'resume');
+    const answer = await post(id, 'resume', { reason: 'no need' });
     expect(answer).toMatchObject({ status: 200, body: { id, state: 'running', requested: null } });
-    expect(await rowOf(id)).toMatchObject({ state: 'running', request: null, request_by: null });
+    // Who withdrew it stays, for its worker to put on record.
+    const withdrawn = { state: 'running', request: null, request_by: 'maria', request_reason: 'no need' };
+    expect(await rowOf(id)).toMatchObject(withdrawn);
   });
 
   it('does not turn a cancel that is under way into a pause', async () => {
