@@ -74,15 +74,14 @@ export async function tellSettled(run: LiveRun, row: WaitRow, deps: AskDeps): Pr
   run.told ??= new Set();
   run.told.add(told);
   const key = { runId: run.claimed.runId, step, item, key: name };
-  const event = isTimedOut ? 'wait.timed_out' : 'wait.answered';
-  if (await isToldOf(deps.db, key, event, row.askedAt)) return;
+  if (await isToldOf(deps.db, key, isTimedOut ? 'wait.timed_out' : 'wait.answered', row.askedAt)) return;
   if (isTimedOut) {
-    note(run, key, { event, data: { key: name, kind, on_timeout: onTimeout } }, deps);
+    note(run, key, { event: 'wait.timed_out', data: { key: name, kind, on_timeout: onTimeout } }, deps);
     deps.events.emit('wait.timed_out', { ...about(run, key), kind, onTimeout });
     return;
   }
   const actor = row.answeredBy === null ? {} : { actor: row.answeredBy };
-  note(run, key, { event, ...actor, data: { key: name, kind, decision: row.decision } }, deps);
+  note(run, key, { event: 'wait.answered', ...actor, data: { key: name, kind, decision: row.decision } }, deps);
 }
 
 export function tellOpened(
