@@ -9,6 +9,7 @@ import { forbiddenTransition } from './forbidden-transition.ts';
 import { type LockedRun, lockRun } from './lock-run.ts';
 import { cancelChildrenOf } from './reach-children.ts';
 import { hasStarted, isAskedAlready, requestRollback } from './request-rollback.ts';
+import { refuseToUndoPart } from './retry-line.ts';
 
 interface CancelRequest {
   tenant: string;
@@ -120,6 +121,7 @@ export async function cancelRun(context: ControlContext, options: CancelRequest)
 async function begin(tx: Queryable, run: LockedRun, options: CancelRequest): Promise<Cancelling> {
   const { id, actor, reason = null, rollback = false } = options;
   if (!canTransition(run.state, 'cancelled')) throw forbiddenTransition(id, run.state, 'cancelled');
+  if (rollback) await refuseToUndoPart(tx, id, run.state);
   const wish = rollback ? { to: null } : undefined;
   if ((rollback || !isOnlyRollback(run)) && isAskedAlready(run, { id, requested: 'cancelled', wish })) {
     return { run, freed: [], isRolledBack: true };

@@ -3,6 +3,7 @@ import { type Queryable, statement } from '../db/database.ts';
 import { CronwrightError } from '../domain/errors.ts';
 import { isTerminal, type RunState } from '../domain/run.ts';
 import { liveState } from '../queue/live-state.ts';
+import { forbiddenTransition } from './forbidden-transition.ts';
 import { findRollbackOf } from './take-over-steps.ts';
 
 export interface RetryInLine {
@@ -29,7 +30,7 @@ const newest = statement(
 const partOf = statement('find_run_of_part', 'select parent_id as id from cronwright.runs where id = $1 and is_part');
 
 /** What a run's line of retries has come to: one that lives, else one that has completed, else the newest. */
-export async function findNewestRetry(db: Queryable, id: string): Promise<RetryInLine | undefined> {
+async function findNewestRetry(db: Queryable, id: string): Promise<RetryInLine | undefined> {
   return (await db.query<RetryInLine>(newest, [id])).rows[0];
 }
 
@@ -37,6 +38,13 @@ export async function findNewestRetry(db: Queryable, id: string): Promise<RetryI
 export async function findWhereItGoesOn(db: Queryable, id: string): Promise<string | undefined> {
   const whole = (await db.query<{ id: string }>(partOf, [id])).rows[0]?.id;
   return whole ?? (await findNewestRetry(db, id))?.id ?? (await findRollbackOf(db, id));
+}
+
+/** Throws `conflict` where the run is a part of another: what it did is undone with that one. */
+export async function refuseToUndoPart(db: Queryable, id: string, state: RunState): Promise<void> {
+  const whole = (await db.query<{ id: string }>(partOf, [id])).rows[0]?.id;
+  if (whole === undefined) return;
+  throw forbiddenTransition(id, state, 'rolling_back', `it is a part of run "${whole}"; roll that one back`);
 }
 
 /** Keeps others from retrying the run meanwhile. Throws `conflict` where it was retried already. */

@@ -11,6 +11,7 @@ import { forbiddenTransition } from './forbidden-transition.ts';
 import { type LockedRun, lockRun } from './lock-run.ts';
 import { cancelChildrenOf } from './reach-children.ts';
 import { hasStarted, isAskedAlready, requestRollback } from './request-rollback.ts';
+import { refuseToUndoPart } from './retry-line.ts';
 import type { Caller, RunStarter } from './start-run.ts';
 import { findRollbackOf, noteHomeOfFiles, readSourceRun, requireVersion } from './take-over-steps.ts';
 
@@ -76,6 +77,7 @@ export async function rollbackRun(
   const { context } = starter;
   const live = await context.db.transaction(async (tx) => {
     const run = await lockRun(tx, caller.tenant, id);
+    if (run.state !== 'rollback_failed') await refuseToUndoPart(tx, id, run.state);
     return isTerminal(run.state) ? undefined : { run, wanted: await undoLive(tx, run, id, options, caller) };
   });
   if (!live) return undoByNewRun(starter, id, options, caller);

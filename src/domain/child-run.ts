@@ -21,6 +21,8 @@ export interface ChildOf {
   depth: number;
   /** Keys of the slots that the parent and its ancestors hold. */
   held: readonly string[];
+  /** What it did was undone with a rollback to a step before its own, and is not undone again. */
+  undone?: boolean;
   /** The values of the items. */
   items?: readonly unknown[];
 }
@@ -28,6 +30,11 @@ export interface ChildOf {
 /** The queues of a pipeline's runs, and of those that carry single steps of it out. */
 export function queuesOf({ queue, steps, onFailure, finally: last }: Pipeline): string[] {
   return [queue, ...[...steps, ...onFailure, ...last].flatMap((step) => step.queue ?? [])];
+}
+
+/** Whether children that are parts of the run carry the step, or its items, out. */
+export function runsByParts(step: Pick<StepDefinition, 'uses' | 'queue' | 'distribute'>): boolean {
+  return step.uses !== pipelineRunType && runsByChildren(step);
 }
 
 /** Whether runs of their own carry the step, or its items, out. */

@@ -9,20 +9,21 @@ const maxLevels = 12;
 const lockChildren = statement(
   'lock_live_children',
   `select q.run_id, q.state, q.node, q.started_at is not null as began, coalesce(q.request, '') = 'cancel' as asked,
-    q.request_rollback is true as asked_to_undo, q.rolls_back is true as rolls_back
-  from cronwright.queue q
+    q.request_rollback is true as asked_to_undo, q.rolls_back is true as rolls_back, r.is_part is true as is_part
+  from cronwright.queue q join cronwright.runs r on r.id = q.run_id
   where q.run_id = any(array(
     select r.id from cronwright.runs r where r.parent_id = any($1::uuid[]) and r.child_open is true and r.state is null))
   order by q.run_id
-  for update`,
+  for update of q`,
 );
 
-// A part of a run leaves the clean-up to that run.
+// A part of a run leaves the clean-up to that run, and what it did is that run's to undo.
 const look = statement(
   'look_at_begun_children',
   `select r.id,
     r.is_part is not true and jsonb_array_length(coalesce(p.definition -> 'finally', '[]'::jsonb)) > 0 as cleans_up,
-    exists (select 1 from cronwright.step_runs s where s.run_id = r.id and s.started_at is not null) as has_steps
+    r.is_part is not true and exists (
+      select 1 from cronwright.step_runs s where s.run_id = r.id and s.started_at is not null) as has_steps
   from cronwright.runs r
   left join cronwright.pipelines p on p.tenant = r.tenant and p.id = r.pipeline and p.version = r.pipeline_version
   where r.id = any($1::uuid[])`,
@@ -32,7 +33,7 @@ const ask = statement(
   'request_cancel_of_children',
   `update cronwright.queue
   set request = 'cancel', request_by = $2, request_reason = $3,
-    request_rollback = case when $4::bool then true else request_rollback end
+    request_rollback = case when run_id = any($4::uuid[]) then true else request_rollback end
   where run_id = any($1::uuid[]) and state = 'running'`,
 );
 
@@ -105,7 +106,7 @@ const ending = statement(
 export interface CancelWish {
   actor: string | null;
   reason: string | null;
-  /** What they did is to be undone first. */
+  /** What they did is to be undone first; parts only end, for what they did their parent undoes. */
   rollback: boolean;
 }
 
@@ -155,6 +156,7 @@ interface ChildRow {
   asked: boolean;
   asked_to_undo: boolean;
   rolls_back: boolean;
+  is_part: boolean;
 }
 
 type CancelledLevel = Omit<CancelledChildren, 'called'> & { called: string[] };
@@ -166,7 +168,8 @@ async function cancelLevel(tx: Queryable, parents: readonly string[], wish: Canc
   const open = rows.filter((row) => !isEnding(row, rollback));
   const running = open.filter((row) => row.state === 'running');
   if (running.length > 0) {
-    await tx.query(ask, [running.map((row) => row.run_id), actor, reason, rollback]);
+    const toUndo = running.filter((row) => rollback && !row.is_part).map((row) => row.run_id);
+    await tx.query(ask, [running.map((row) => row.run_id), actor, reason, toUndo]);
     found.asked = [...new Set(running.flatMap((row) => row.node ?? []))];
   }
   const { undo, cleanUp, rest } = await sortOut(
@@ -196,7 +199,9 @@ async function cancelLevel(tx: Queryable, parents: readonly string[], wish: Canc
 
 /** Nothing more is to be asked of it. What could not be undone waits for a person, and is never given up. */
 function isEnding(row: ChildRow, rollback: boolean): boolean {
-  return row.rolls_back || row.state === 'rollback_failed' || row.asked_to_undo || (row.asked && !rollback);
+  if (row.rolls_back || row.state === 'rollback_failed' || row.asked_to_undo) return true;
+  // A part whose worker died after it was asked has nothing left to do: nobody has to claim it for that.
+  return row.asked && (row.is_part ? row.state === 'running' : !rollback);
 }
 
 async function sortOut(
@@ -211,7 +216,7 @@ async function sortOut(
   const undone = new Set(seen.filter((one) => rollback && one.has_steps).map((one) => one.id));
   const cleaned = new Set(seen.filter((one) => one.cleans_up && !undone.has(one.id)).map((one) => one.id));
   const undo = rows.filter((row) => undone.has(row.run_id));
-  const others = rows.filter((row) => !undone.has(row.run_id) && !row.asked);
+  const others = rows.filter((row) => !undone.has(row.run_id) && (row.is_part || !row.asked));
   return {
     undo,
     cleanUp: others.filter((row) => cleaned.has(row.run_id)),

@@ -133,9 +133,9 @@ const forget = statement(
   ), unasked as (
     delete from cronwright.waits where run_id in (select run_id from fenced) and step = any($3::text[])
   ), unread as (
-    update cronwright.runs set child_open = null
-    where parent_id in (select run_id from fenced) and child_open is true and state is not null
-      and child ->> 'step' = any($3::text[])
+    update cronwright.runs set child_open = null, child = child || '{"undone": true}'::jsonb
+    where parent_id in (select run_id from fenced) and state is not null and child ->> 'step' = any($3::text[])
+      and (child_open is true or (is_part is true and child -> 'undone' is null))
   ), gone as (
     delete from cronwright.step_runs
     where run_id in (select run_id from fenced) and step = any($3::text[]) and item >= 0

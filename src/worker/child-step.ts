@@ -91,12 +91,15 @@ export async function interruptionOf(
 }
 
 /** Ends what is live of the run's children, and waits for it a while: clean-up does not begin beside them. */
-export async function endChildren(run: LiveRun, deps: ExecuteDeps): Promise<void> {
-  const { runId } = run.claimed;
+export async function endChildren(
+  run: LiveRun,
+  deps: ExecuteDeps,
+  of: readonly string[] = [run.claimed.runId],
+): Promise<void> {
   const { db } = deps.children;
   const reason = run.cancelledBy?.reason ?? (run.abortedBy === 'timeout' ? 'its parent ran out of time' : null);
   const by = { actor: run.cancelledBy?.actor ?? null, reason, rollback: run.rollback !== undefined };
-  const { ended, asked, called, left, admits } = await cancelChildren(db, [runId], by);
+  const { ended, asked, called, left, admits } = await cancelChildren(db, of, by);
   for (const child of ended) {
     deps.events.emit('run.finished', { ...child, state: 'cancelled', result: 'cancellation', durationMs: 0 });
   }
@@ -104,7 +107,7 @@ export async function endChildren(run: LiveRun, deps: ExecuteDeps): Promise<void
   if (called > 0 || admits.length > 0) deps.children.onReady();
   for (const node of asked) deps.children.onRequests(node);
   if (left === 0) return;
-  const parents = [runId, ...ended.map((child) => child.runId)];
+  const parents = [...of, ...ended.map((child) => child.runId)];
   const deadline = deps.clock.monotonic() + endWithinMs;
   while (!run.isHardAborted && deps.clock.monotonic() < deadline && (await countEnding(db, parents)) > 0) {
     await new Promise((resolve) => setTimeout(resolve, 100));

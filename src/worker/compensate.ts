@@ -1,15 +1,18 @@
 // Undoes what the steps of a run did, newest first; each compensation's start and end is durable, and none is made twice once recorded.
 import { sleepUnlessAborted } from '../base/service.ts';
+import { runsByParts } from '../domain/child-run.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import { decideRetry, fastRetry, workerHoldMs } from '../domain/retry-policy.ts';
 import type { StepState, Transition } from '../domain/run.ts';
 import { loadItemOutputs } from '../queue/load-items.ts';
 import { loadItemOutput, loadStartedItems } from '../queue/load-started-items.ts';
+import { type BegunStep, countLiveParts, takeOverBegun } from '../queue/take-over-begun.ts';
 import type { CompensationWrite } from '../queue/write-rollback.ts';
 import type { AbortReason, CompensationReason } from '../steps/api.ts';
 import type { AttemptResult } from '../steps/observed-step.ts';
 import type { RegisteredStep } from '../steps/registry.ts';
 import { removeCacheEntries } from '../store/step-cache.ts';
+import { endChildren } from './child-step.ts';
 import { type CompiledStep, canUndo } from './compiled-pipeline.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { maxCollected } from './fan-out.ts';
@@ -38,6 +41,8 @@ export type UndoEnd =
 
 /** Milliseconds one compensation may take where the pipeline does not say. */
 const defaultTimeoutMs = 600_000;
+/** How long until another look at parts that have not stopped. */
+const untilStoppedMs = 2_000;
 
 interface Unit extends Undoable {
   compiled: CompiledStep;
@@ -62,8 +67,10 @@ export async function undoSteps(
   const order = [...compiled.steps, ...compiled.onFailure, ...compiled.finally].map(({ definition }) => definition);
   // What is told of items is read back from where it is stored.
   if (!(await flushRun(run, deps))) return lost(run);
+  const begun = await begunByParts(run, deps);
+  if (!(begun instanceof Map)) return begun;
   await restoreFanOuts(run, deps);
-  const units = await startedUnits(run, undo.keeps, deps);
+  const units = await startedUnits(run, undo.keeps, begun, deps);
   const failed = new Map<string, StoredError>();
   let held = new Set<string>();
   for (const unit of undoOrder(units, order)) {
@@ -78,6 +85,22 @@ export async function undoSteps(
   }
   const [first] = failed.values();
   return first ? { kind: 'failed', steps: [...failed.keys()], error: first } : { kind: 'done' };
+}
+
+/** Parts only stop: what they began is the run's own to undo, once nobody is at it any more. */
+async function begunByParts(run: LiveRun, deps: ExecuteDeps): Promise<Map<string, BegunStep> | UndoEnd> {
+  if (![...run.compiled.byId.values()].some(({ definition }) => runsByParts(definition))) return new Map();
+  const { runId, token } = run.claimed;
+  const { parentId, origin } = run.record;
+  const undoesEnded = parentId !== null && (origin === 'api' || origin === 'cli');
+  const parents = undoesEnded ? [runId, parentId] : [runId];
+  if ((await countLiveParts(deps.db, parents)) > 0) {
+    await endChildren(run, deps, parents);
+    if (run.isHardAborted) return lost(run);
+    const left = await countLiveParts(deps.db, parents);
+    if (left > 0) return { kind: 'waiting', untilMs: deps.clock.now() + untilStoppedMs };
+  }
+  return (await takeOverBegun(deps.db, { runId, token }, parents)) ?? lost(run);
 }
 
 /** No later run is to take from the cache what is undone. Before it is, so that a crash leaves nothing behind. */
@@ -102,7 +125,12 @@ function isSettled(run: LiveRun, { step, item }: Undoable): boolean {
 }
 
 /** Steps of the run's own clean-up are not undone; those that it has taken over from the run it undoes are. */
-async function startedUnits(run: LiveRun, keeps: ReadonlySet<string>, deps: ExecuteDeps): Promise<Unit[]> {
+async function startedUnits(
+  run: LiveRun,
+  keeps: ReadonlySet<string>,
+  begun: ReadonlyMap<string, BegunStep>,
+  deps: ExecuteDeps,
+): Promise<Unit[]> {
   const { steps, onFailure, finally: last } = run.compiled;
   const cleanUp = [...onFailure, ...last].filter(({ definition }) => run.steps.get(definition.id)?.doneBy);
   const units: Unit[] = [];
@@ -110,7 +138,8 @@ async function startedUnits(run: LiveRun, keeps: ReadonlySet<string>, deps: Exec
     const { id } = compiled.definition;
     const progress = run.steps.get(id);
     if (!canUndo(compiled) || keeps.has(id) || !progress) continue;
-    const started = compiled.items ? await startedItems(run, id, deps) : [{ item: -1, progress }];
+    const whole = () => [{ item: -1, progress: asBegun(compiled, progress, begun.get(id)) }];
+    const started = compiled.items ? await startedItems(run, id, deps) : whole();
     for (const one of started) {
       if (!hasStarted(one.progress) || one.progress.isBorrowed) continue;
       const { startedAt, finishedAt, state } = one.progress;
@@ -119,6 +148,18 @@ async function startedUnits(run: LiveRun, keeps: ReadonlySet<string>, deps: Exec
     }
   }
   return units;
+}
+
+/** That a run leaves a step to a part is not its beginning; and it may not have read any more what the part came to. */
+function asBegun({ definition }: CompiledStep, progress: StepProgress, begun: BegunStep | undefined): StepProgress {
+  const { state, doneBy } = progress;
+  if (!runsByParts(definition) || state === 'completed' || state === 'compensated') return progress;
+  // What another run did long ago may be known from its own record alone.
+  if (!begun) return doneBy && state === 'failed' ? progress : { ...progress, startedAt: null };
+  const { isCompleted, output, startedAt, finishedAt } = begun;
+  return isCompleted
+    ? { ...progress, state: 'completed', output, startedAt, finishedAt }
+    : { ...progress, startedAt, finishedAt };
 }
 
 /** From the database: memory does not hold what all the items of a run came to. */

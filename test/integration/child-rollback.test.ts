@@ -45,6 +45,15 @@ const undoLater = {
 const again = { ...slowRetry, initialMs: 20, maxRetries: 1, on: ['TimeoutError'] };
 const three = { items: [1, 2, 3], maxParallel: 3, onItemError: 'continue' } as const;
 
+/** One whose items are carried out by children, and one whose step is. */
+function partsOf(name: string, overrides: Partial<Pipeline>, others: Pipeline['steps']): Pipeline[] {
+  const items = step('work', [], { ...undo, distribute: true, foreach: three });
+  return [
+    pipeline(`work-items${name}`, [items, ...others], overrides),
+    pipeline(`work-part${name}`, [step('work', [], { ...undo, queue: 'far' }), ...others], overrides),
+  ];
+}
+
 const pipelines: Pipeline[] = [
   pipeline('timed-part', [step('part', [], { queue: 'far' })], { timeoutMs: 2_000, retry: again }),
   pipeline('timed-items', [step('each', [], { distribute: true, foreach: { ...three, onItemError: 'fail' } })], {
@@ -53,6 +62,11 @@ const pipelines: Pipeline[] = [
   }),
   pipeline('back-items', [step('first', [], undo), step('each', ['first'], { distribute: true, foreach: three })]),
   pipeline('back-part', [step('first', [], undo), step('part', ['first'], { queue: 'far' })]),
+  ...partsOf('', {}, []),
+  ...partsOf('-timed', { timeoutMs: 1_500 }, []),
+  ...partsOf('-fails', {}, [step('bad')]),
+  ...partsOf('-after', {}, [step('held')]),
+  pipeline('again-part', [step('first'), step('work', ['first'], { ...undo, queue: 'far' })]),
   pipeline('inner', [step('made', [], undo), step('ask', ['made'])]),
   pipeline('inner-slow', [step('made', [], undoLater), step('ask', ['made'])]),
   pipeline('inner-cleans', [step('made'), step('ask', ['made'])], { finally: [step('sweep')] }),
@@ -230,6 +244,145 @@ describe.each(variants)('children of an interrupted run on $name', (variant) => 
     });
   });
 
+  describe.each([
+    { kind: 'items', all: ['work/0', 'work/1', 'work/2'] },
+    { kind: 'part', all: ['work'] },
+  ])('once each: what $kind in flight did', ({ kind, all }) => {
+    const starter = () => createRunStarter(world.engine.control);
+    /** Under way, all but the first: that has completed, where there are several. */
+    async function inFlight(name: string): Promise<string> {
+      const [, ...later] = all;
+      const gates = (later.length > 0 ? later : all).map((one) => gate(script, one));
+      script.runs.set('work', async (_ctx, input) => input as null);
+      const id = await world.start(name);
+      await Promise.all(gates.map((one) => one.entered));
+      if (later.length > 0) await eventually(async () => expect(await completedIn(id)).toBe(1));
+      return id;
+    }
+    const completedIn = async (id: string) =>
+      (await childrenOf(id)).filter((child) => child.state === 'completed').length;
+    const expectOnce = async (id: string, state: string) => {
+      expect((await world.reached(id)).state).toBe(state);
+      for (const child of await childrenOf(id)) {
+        expect((await world.reached(child.id)).state).toMatch(/^(cancelled|completed|failed)$/);
+      }
+      expect([...script.attempts].filter((one) => all.includes(one)).sort()).toEqual(all);
+      expect(undone().sort()).toEqual(all);
+    };
+
+    it('is undone by a rollback', async () => {
+      const id = await inFlight(`work-${kind}`);
+      await rollbackRun(starter(), id, {}, caller);
+      await expectOnce(id, 'rolled_back');
+    });
+
+    it('is undone by a cancel with rollback', async () => {
+      const id = await inFlight(`work-${kind}`);
+      await cancelRun(world.engine.control, { tenant: 'default', id, actor: 'tester', rollback: true });
+      await expectOnce(id, 'rolled_back');
+    });
+
+    it('is undone when the time of the run is up', async () => {
+      const id = await inFlight(`work-${kind}-timed`);
+      await expectOnce(id, 'failed');
+    });
+
+    it('is undone when another step fails', async () => {
+      const bad = gate(script, 'bad');
+      script.failures.set('bad', [fatal('never')]);
+      const id = await inFlight(`work-${kind}-fails`);
+      bad.open();
+      for (const one of all) script.gates.delete(one);
+      for (const child of await childrenOf(id)) {
+        if (child.state === null)
+          await cancelRun(world.engine.control, { tenant: 'default', id: child.id, actor: 'x' });
+      }
+      await expectOnce(id, 'failed');
+    });
+
+    it('is undone after the run has completed', async () => {
+      const id = await world.start(`work-${kind}`);
+      await world.reached(id, ['completed']);
+      const by = await rollbackRun(starter(), id, {}, caller);
+      await expectOnce(by.id, 'rolled_back');
+    });
+
+    it('is undone after the run was cancelled, with all that had begun', async () => {
+      const id = await inFlight(`work-${kind}`);
+      await cancelRun(world.engine.control, { tenant: 'default', id, actor: 'tester' });
+      expect((await world.reached(id)).state).toBe('cancelled');
+      expect(undone()).toEqual([]);
+      const by = await rollbackRun(starter(), id, {}, caller);
+      await expectOnce(by.id, 'rolled_back');
+    });
+
+    it('is undone with what it noted for itself when its node dies meanwhile', async () => {
+      const last = all.at(-1) as string;
+      const noted = new Promise<void>((resolve) => {
+        script.runs.set('work', async (ctx) => {
+          const isLast = (ctx.item === undefined ? ctx.step : `${ctx.step}/${ctx.item}`) === last;
+          if (!isLast) return null;
+          await ctx.checkpoint.save({ made: 'half' });
+          resolve();
+          return new Promise((_, reject) => ctx.signal.addEventListener('abort', () => reject(ctx.signal.reason)));
+        });
+      });
+      const found: unknown[] = [];
+      const id = await world.start(`work-${kind}`);
+      await noted;
+      await eventually(async () => expect(await completedIn(id)).toBe(all.length - 1));
+      const live = (await childrenOf(id)).find((child) => child.state === null)?.id ?? '';
+      // As if a node that nobody hears of any more held it.
+      await sql(
+        test.db,
+        `update cronwright.queue set node = gen_random_uuid(), token = token + 1, lease_until = now() - interval '1 hour'
+        where run_id = $1 and state = 'running'`,
+        [live],
+      );
+      await rollbackRun(starter(), id, {}, caller);
+      expect((await world.reached(id)).state).toBe('rolled_back');
+      for (const { name, ctx } of script.undone) if (name === last) found.push(await loaded(id, ctx.item));
+      expect(found).toEqual([{ made: 'half' }]);
+      expect(undone().sort()).toEqual(all);
+    });
+
+    it('is not undone where it had not begun', async () => {
+      const held = gate(script, 'held');
+      world.engine.pauseClaims(false);
+      const id = await world.start(`work-${kind}-after`);
+      await held.entered;
+      await eventually(async () => expect(await completedIn(id)).toBe(all.length));
+      await cancelRun(world.engine.control, { tenant: 'default', id, actor: 'tester', rollback: true });
+      await expectOnce(id, 'rolled_back');
+    });
+  });
+
+  it('what was undone with a rollback to a step before it is not undone again with the next', async () => {
+    const first = gate(script, 'work');
+    const id = await world.start('again-part');
+    await first.entered;
+    await rollbackRun(createRunStarter(world.engine.control), id, { to: 'first' }, caller);
+    await world.reached(id, ['paused']);
+    expect(undone()).toEqual(['work']);
+    await rollbackRun(createRunStarter(world.engine.control), id, {}, caller);
+    expect((await world.reached(id)).state).toBe('rolled_back');
+    expect(undone()).toEqual(['work']);
+  });
+
+  it('a part is not rolled back by itself', async () => {
+    const work = gate(script, 'work');
+    const id = await world.start('work-part');
+    await work.entered;
+    const child = (await childrenOf(id))[0]?.id ?? '';
+    const starter = createRunStarter(world.engine.control);
+    await expect(rollbackRun(starter, child, {}, caller)).rejects.toThrow(`it is a part of run "${id}"`);
+    const cancel = { tenant: 'default', id: child, actor: 'tester', rollback: true };
+    await expect(cancelRun(world.engine.control, cancel)).rejects.toThrow(`it is a part of run "${id}"`);
+    work.open();
+    expect((await world.reached(id)).state).toBe('completed');
+    await expect(rollbackRun(starter, child, {}, caller)).rejects.toThrow(`it is a part of run "${id}"`);
+  });
+
   describe('without', () => {
     it('a waiting child cleans up when its parent is cancelled, and nobody has to answer it any more', async () => {
       const { id, child } = await startWaiting('outermost');
@@ -298,6 +451,14 @@ describe.each(variants)('children of an interrupted run on $name', (variant) => 
     expect((await childrenOf(id)).map((one) => one.open)).toEqual([null]);
   });
 
+  const loaded = async (id: string, item: number | undefined) =>
+    (
+      await sql<{ checkpoint: unknown }>(
+        test.db,
+        'select checkpoint from cronwright.step_runs where run_id = $1 and item = $2',
+        [id, item ?? -1],
+      )
+    )[0]?.checkpoint;
   const openWaits = async (id: string | undefined) =>
     (await sql(test.db, "select 1 from cronwright.waits where run_id = $1 and state = 'open'", [id])).length;
 });
