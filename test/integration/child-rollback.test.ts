@@ -46,8 +46,8 @@ const again = { ...slowRetry, initialMs: 20, maxRetries: 1, on: ['TimeoutError']
 const three = { items: [1, 2, 3], maxParallel: 3, onItemError: 'continue' } as const;
 
 /** One whose items are carried out by children, and one whose step is. */
-function partsOf(name: string, overrides: Partial<Pipeline>, others: Pipeline['steps']): Pipeline[] {
-  const items = step('work', [], { ...undo, distribute: true, foreach: three });
+function partsOf(name: string, overrides: Partial<Pipeline>, others: Pipeline['steps'], queue?: string): Pipeline[] {
+  const items = step('work', [], { ...undo, distribute: true, foreach: three, ...(queue && { queue }) });
   return [
     pipeline(`work-items${name}`, [items, ...others], overrides),
     pipeline(`work-part${name}`, [step('work', [], { ...undo, queue: 'far' }), ...others], overrides),
@@ -65,7 +65,7 @@ const pipelines: Pipeline[] = [
   ...partsOf('', {}, []),
   ...partsOf('-timed', { timeoutMs: 1_500 }, []),
   ...partsOf('-fails', {}, [step('bad')]),
-  ...partsOf('-after', {}, [step('held')]),
+  ...partsOf('-after', {}, [step('held')], 'far'),
   pipeline('again-part', [step('first'), step('work', ['first'], { ...undo, queue: 'far' })]),
   pipeline('inner', [step('made', [], undo), step('ask', ['made'])]),
   pipeline('inner-slow', [step('made', [], undoLater), step('ask', ['made'])]),
@@ -347,13 +347,16 @@ describe.each(variants)('children of an interrupted run on $name', (variant) => 
     });
 
     it('is not undone where it had not begun', async () => {
+      await world.stop();
+      world = await startEngineWorld({ db: test.db, script, pipelines, queues: ['default'] });
       const held = gate(script, 'held');
-      world.engine.pauseClaims(false);
       const id = await world.start(`work-${kind}-after`);
       await held.entered;
-      await eventually(async () => expect(await completedIn(id)).toBe(all.length));
+      await eventually(async () => expect((await childrenOf(id)).length).toBe(all.length));
       await cancelRun(world.engine.control, { tenant: 'default', id, actor: 'tester', rollback: true });
-      await expectOnce(id, 'rolled_back');
+      expect((await world.reached(id)).state).toBe('rolled_back');
+      expect((await childrenOf(id)).map((child) => child.state)).toEqual(all.map(() => 'cancelled'));
+      expect([undone(), script.attempts]).toEqual([[], ['held']]);
     });
   });
 
