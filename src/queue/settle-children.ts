@@ -97,6 +97,16 @@ export async function copyItemsOfChildren(
   if (children.length > 0) await db.query(copyItems, [parent.runId, parent.token, children, parent.step]);
 }
 
+const asked = statement(
+  'is_asked_to_end',
+  "select 1 as found from cronwright.queue where run_id = $1 and token = $2 and request = 'cancel'",
+);
+
+/** Whether the parent itself is to end, and its worker may not have heard of it: then children ended for that. */
+export async function isAskedToEnd(db: Queryable, parent: { runId: string; token: number }): Promise<boolean> {
+  return (await db.query(asked, [parent.runId, parent.token])).rows.length > 0;
+}
+
 const close = statement(
   'close_children',
   'update cronwright.runs set child_open = null where id = any($1::uuid[]) and child_open is true',

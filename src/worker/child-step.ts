@@ -6,7 +6,13 @@ import type { StoredError } from '../domain/outcome.ts';
 import { admitRuns, type SlotKey } from '../queue/admit-runs.ts';
 import { cancelChildren, countEnding } from '../queue/cancel-children.ts';
 import { enqueueChildren, type NewChild } from '../queue/enqueue-children.ts';
-import { closeChildren, listOpenChildren, type OpenChild, readOutcomes } from '../queue/settle-children.ts';
+import {
+  closeChildren,
+  isAskedToEnd,
+  listOpenChildren,
+  type OpenChild,
+  readOutcomes,
+} from '../queue/settle-children.ts';
 import { abortReasonOf } from '../steps/abort-reason.ts';
 import { announceChildren, makePart, makeRunOfPipeline } from './child-runs.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
@@ -39,6 +45,7 @@ export async function runAsChild(
     if (interrupted) return interrupted;
     const earlier = open.filter((one) => one !== child);
     await closeUnread(earlier, deps);
+    if (child && (await endedWithRun(run, [child], deps))) return untilChildrenEnd;
     if (child && child.state !== null) return takeOver(run, step, progress, child, deps);
     // One of an earlier try that still comes to its end is not joined by another at the same work.
     if (child || earlier.some((one) => one.state === null)) return untilChildrenEnd;
@@ -112,6 +119,12 @@ export async function endChildren(
   while (!run.isHardAborted && deps.clock.monotonic() < deadline && (await countEnding(db, parents)) > 0) {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
+}
+
+/** That they were cancelled is no failure of what they did: the run is to end, and obeys that with its next claim at the latest. */
+export async function endedWithRun(run: LiveRun, children: readonly OpenChild[], deps: ExecuteDeps): Promise<boolean> {
+  const isCut = children.some(({ state }) => state === 'cancelled' || state === 'rolled_back');
+  return isCut && !run.cleaningUp && isAskedToEnd(deps.db, run.claimed);
 }
 
 /** What it cannot give slots to, the sweep does. */

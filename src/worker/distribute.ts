@@ -13,6 +13,7 @@ import {
 import { type MadeChild, makePart, makeRunOfPipeline } from './child-runs.ts';
 import {
   closeUnread,
+  endedWithRun,
   endFailed,
   enqueue,
   errorOfChild,
@@ -65,6 +66,7 @@ export async function distribute(
       children.filter((child) => child.generation !== mine.generation),
       deps,
     );
+    if (await endedWithRun(run, ended, deps)) return untilChildrenEnd;
     if (ended.length > 0 && !(await takeOver(run, step, ended, deps))) return leaseLost;
     const settled = await loadSettled(run, step, items.length, deps);
     report(run, step, settled, deps);

@@ -324,7 +324,10 @@ describe.each(variants)('children of an interrupted run on $name', (variant) => 
           if (!isLast) return null;
           await ctx.checkpoint.save({ made: 'half' });
           resolve();
-          return new Promise((_, reject) => ctx.signal.addEventListener('abort', () => reject(ctx.signal.reason)));
+          return new Promise((_, reject) => {
+            if (ctx.signal.aborted) reject(ctx.signal.reason);
+            ctx.signal.addEventListener('abort', () => reject(ctx.signal.reason));
+          });
         });
       });
       const found: unknown[] = [];
