@@ -262,14 +262,14 @@ describe('a database that is away for seconds', () => {
   });
 
   it('claims nothing while anybody holds claims back', async () => {
-    world.engine.pauseClaims(true, 'disk');
+    world.engine.pauseClaims(true, 'repair');
     world.engine.pauseClaims(true, 'hand');
     world.engine.pauseClaims(false, 'hand');
     const id = await world.start('child');
     const polls = 5 * world.settings.timing.pollMs;
     await new Promise((resolve) => setTimeout(resolve, polls));
     expect((await world.reached(id, ['pending'])).state).toBe('pending');
-    world.engine.pauseClaims(false, 'disk');
+    world.engine.pauseClaims(false, 'repair');
     expect((await world.reached(id)).state).toBe('completed');
   });
 });

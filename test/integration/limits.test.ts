@@ -32,7 +32,7 @@ function measure(script: Script): Map<string, { now: number; most: number }> {
       count.now += 1;
       count.most = Math.max(count.most, count.now);
     }
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, 30));
     for (const name of names) (counts.get(name) as { now: number }).now -= 1;
     return null;
   });
@@ -120,7 +120,8 @@ describe('limits on two nodes', () => {
   it('a queue that only steps name has the limit of all queues', async () => {
     const counts = measure(script);
     const steps = [testStep('a', [], { uses: 'test.do', queue: 'far' })];
-    await startBoth([work('p', { steps })], { tenants: {}, queues: { '*': { concurrency: 2 } } });
+    const queues = { '*': { concurrency: 2 }, default: { concurrency: 10 } };
+    await startBoth([work('p', { steps })], { tenants: {}, queues });
     await start('p', 10);
     await allEnded(20);
     expect(counts.get('all')?.most).toBe(2);
