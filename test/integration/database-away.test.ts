@@ -265,9 +265,11 @@ describe('a database that is away for seconds', () => {
     world.engine.pauseClaims(true, 'repair');
     world.engine.pauseClaims(true, 'hand');
     world.engine.pauseClaims(false, 'hand');
+    const polls = (n: number) => new Promise((resolve) => setTimeout(resolve, n * world.settings.timing.pollMs));
+    // A claim that was under way when they were held is over.
+    await polls(5);
     const id = await world.start('child');
-    const polls = 5 * world.settings.timing.pollMs;
-    await new Promise((resolve) => setTimeout(resolve, polls));
+    await polls(5);
     expect((await world.reached(id, ['pending'])).state).toBe('pending');
     world.engine.pauseClaims(false, 'repair');
     expect((await world.reached(id)).state).toBe('completed');
