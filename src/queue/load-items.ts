@@ -2,8 +2,7 @@
 import type { Json } from '../base/json.ts';
 import { type Queryable, statement } from '../db/database.ts';
 import type { StoredError } from '../domain/outcome.ts';
-import type { StepState } from '../domain/run.ts';
-import type { StepRecord } from './load-runs.ts';
+import { type StepRecord, type StepRow, toStepRecord } from './load-runs.ts';
 
 const page = 2_000;
 
@@ -15,22 +14,6 @@ const items = statement(
   order by item limit $4`,
 );
 
-interface ItemRow {
-  item: number;
-  state: StepState;
-  attempts: number;
-  retries: number;
-  error: StoredError | null;
-  started_at: Date | null;
-  finished_at: Date | null;
-  retry_at: Date | null;
-  rate_limited_ms: number;
-  edited: { output: Json } | null;
-  done_by: string | null;
-  is_borrowed: boolean | null;
-  output: Json;
-}
-
 /** Every item of a step that has a row, a page at a time; outputs only where they are asked for. */
 export async function* loadItems(
   db: Queryable,
@@ -39,26 +22,10 @@ export async function* loadItems(
   withOutputs: boolean,
 ): AsyncGenerator<StepRecord> {
   for (let last = -1; ; ) {
-    const { rows } = await db.query<ItemRow>(items, [runId, step, last, page, withOutputs]);
+    const { rows } = await db.query<StepRow>(items, [runId, step, last, page, withOutputs]);
     for (const row of rows) {
       last = row.item;
-      yield {
-        runId,
-        step,
-        item: row.item,
-        state: row.state,
-        attempts: row.attempts,
-        retries: row.retries,
-        output: row.output,
-        error: row.error,
-        startedAt: row.started_at,
-        finishedAt: row.finished_at,
-        retryAt: row.retry_at,
-        rateLimitedMs: row.rate_limited_ms,
-        edited: row.edited,
-        doneBy: row.done_by,
-        isBorrowed: row.is_borrowed,
-      };
+      yield toStepRecord(runId, step, row);
     }
     if (rows.length < page) return;
   }

@@ -48,46 +48,51 @@ const lastSeq = statement(
   where h.seq is not null`,
 );
 
+/** A row of `cronwright.step_runs` without its key. */
+export interface StepRow {
+  item: number;
+  state: StepState;
+  attempts: number;
+  retries: number;
+  output: Json;
+  error: StoredError | null;
+  started_at: Date | null;
+  finished_at: Date | null;
+  retry_at: Date | null;
+  rate_limited_ms: number;
+  edited: { output: Json } | null;
+  done_by: string | null;
+  is_borrowed: boolean | null;
+}
+
+export function toStepRecord(runId: string, step: string, row: StepRow): StepRecord {
+  return {
+    runId,
+    step,
+    item: row.item,
+    state: row.state,
+    attempts: row.attempts,
+    retries: row.retries,
+    output: row.output,
+    error: row.error,
+    startedAt: row.started_at,
+    finishedAt: row.finished_at,
+    retryAt: row.retry_at,
+    rateLimitedMs: row.rate_limited_ms,
+    edited: row.edited,
+    doneBy: row.done_by,
+    isBorrowed: row.is_borrowed,
+  };
+}
+
 /** The steps alone; of items there may be very many (`loadItems`). */
 export async function loadSteps(db: Queryable, ids: readonly string[]): Promise<Map<string, StepRecord[]>> {
-  const { rows } = await db.query<{
-    run_id: string;
-    step: string;
-    item: number;
-    state: StepState;
-    attempts: number;
-    retries: number;
-    output: Json;
-    error: StoredError | null;
-    started_at: Date | null;
-    finished_at: Date | null;
-    retry_at: Date | null;
-    rate_limited_ms: number;
-    edited: { output: Json } | null;
-    done_by: string | null;
-    is_borrowed: boolean | null;
-  }>(loadSteps_, [ids]);
+  const { rows } = await db.query<StepRow & { run_id: string; step: string }>(loadSteps_, [ids]);
   const byRun = new Map<string, StepRecord[]>();
   for (const row of rows) {
     const steps = byRun.get(row.run_id) ?? [];
     byRun.set(row.run_id, steps);
-    steps.push({
-      runId: row.run_id,
-      step: row.step,
-      item: row.item,
-      state: row.state,
-      attempts: row.attempts,
-      retries: row.retries,
-      output: row.output,
-      error: row.error,
-      startedAt: row.started_at,
-      finishedAt: row.finished_at,
-      retryAt: row.retry_at,
-      rateLimitedMs: row.rate_limited_ms,
-      edited: row.edited,
-      doneBy: row.done_by,
-      isBorrowed: row.is_borrowed,
-    });
+    steps.push(toStepRecord(row.run_id, row.step, row));
   }
   return byRun;
 }
