@@ -19,14 +19,15 @@ export const checkpointView = z
 
 export type CheckpointView = z.infer<typeof checkpointView>;
 
+// By the columns of the table: the item that is given out is null for the step itself, and would come last.
 const list = statement(
   'list_run_checkpoints',
   `select step, nullif(item, -1) as item, state, attempts, started_at, finished_at, output
   from (
     select *, date_trunc('milliseconds', coalesce(finished_at, started_at, to_timestamp(0))) as at
     from cronwright.step_runs where run_id = $1 and state in ('completed', 'skipped')) s
-  where ($2::timestamptz is null or (at, step, item) > ($2, $3::text, $4::int4))
-  order by at, step, item limit $5`,
+  where ($2::timestamptz is null or (s.at, s.step, s.item) > ($2, $3::text, $4::int4))
+  order by s.at, s.step, s.item limit $5`,
 );
 
 /** As they came to their ends. Throws `not_found`. */
