@@ -6,6 +6,8 @@ import { type ChaosWorld, createChaosWorld, examine, settle, startCallers } from
 import { figure, isFull } from './figures.ts';
 
 const seconds = isFull ? 180 : 15;
+/** A start takes several statements of two seconds each: what the connections of one daemon carry without a line. */
+const callsPerSecond = 0.5;
 /** What a heap that is not collected in between may come to. */
 const mostGrowthMb = 64;
 
@@ -34,7 +36,7 @@ describe('a database that is slow', () => {
   it('costs time, but no lease and no memory', { timeout: seconds * 1_000 + 180_000 }, async () => {
     const [place] = world.places;
     if (!place) throw new Error('no daemon');
-    const callers = startCallers(world.places, ['chain'], 10);
+    const callers = startCallers(world.places, ['chain'], callsPerSecond);
     await sleep(5_000);
     place.proxy.rules = { delayMs: 2_000 };
     // Runs in flight have become many: what grows from here on grows for ever.
@@ -55,6 +57,7 @@ describe('a database that is slow', () => {
     expect(leases).toBe(0);
     expect([found.lost, found.twice, found.repeatedForNothing, found.deadLetters]).toEqual([[], [], [], []]);
     expect(after - before).toBeLessThan(mostGrowthMb);
-    expect(ids.length).toBeGreaterThan(seconds);
+    // The last ones were given up when the callers stopped.
+    expect(ids.length).toBeGreaterThan((seconds * callsPerSecond) / 2);
   });
 });
