@@ -161,6 +161,9 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   }
 
   function carryOut(run: LiveRun, weight: Weight): void {
+    // This node had lost it and did not know yet: no heartbeat would tell the old claim any more.
+    const before = runs.get(run.claimed.runId);
+    if (before) abortRun(before, 'lease_lost');
     runs.set(run.claimed.runId, run);
     if (isSuspect(run.claimed)) suspects += 1;
     run.span = startRunSpan(run.claimed, run.record);

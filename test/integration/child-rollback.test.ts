@@ -428,7 +428,10 @@ describe.each(variants)('children of an interrupted run on $name', (variant) => 
       await world.reached(id);
     });
 
-    it('the slots of children that a timeout ends go to others at once', async () => {
+    it('the slots of children that a timeout ends go to others without waiting for a sweep', async () => {
+      await world.stop();
+      // The sweep is further off than the test waits.
+      world = await startEngineWorld({ db: test.db, script, pipelines, timing: { pollMs: 600_000 } });
       asks();
       const stop = gate(script, 'other');
       const id = await world.start('outer-limited');
@@ -442,9 +445,8 @@ describe.each(variants)('children of an interrupted run on $name', (variant) => 
       const other = await world.start('inner-limited');
       await eventually(async () => expect((await world.reached(other, ['pending'])).blocked_on).toBe('group:one'));
       await world.reached(id);
-      const ended = (await world.reached(child?.id ?? '')).finished_at;
-      const began = (await world.reached(other, ['waiting', 'running'])).started_at;
-      expect(Date.parse(String(began)) - Date.parse(String(ended))).toBeLessThan(500);
+      await world.reached(child?.id ?? '');
+      expect((await world.reached(other, ['waiting', 'running'])).started_at).not.toBeNull();
       await cancelRun(world.engine.control, { tenant: 'default', id: other, actor: 'tester' });
     });
   });
