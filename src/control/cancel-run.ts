@@ -2,6 +2,7 @@
 import { type Queryable, statement } from '../db/database.ts';
 import { canTransition, type RunState } from '../domain/run.ts';
 import type { SlotKey } from '../queue/admit-runs.ts';
+import { cancelRuns } from '../queue/cancel-runs.ts';
 import { admitQuietly } from './announce-runs.ts';
 import { callForCleanUp, hasCleanUp } from './call-for-clean-up.ts';
 import type { ControlContext } from './control-context.ts';
@@ -39,38 +40,6 @@ const ask = statement(
   'request_cancel',
   `update cronwright.queue set request = 'cancel', request_by = $2, request_reason = $3
   where run_id = $1 and state = 'running' and token = $4`,
-);
-
-// The caller holds the row's lock, and the state is compared again: who wins the delete ends the run. The slots are the
-// only thing others wait for.
-const cancel = statement(
-  'cancel_run',
-  `with gone as (
-    delete from cronwright.queue where run_id = $1 and state = $2
-    returning run_id, tenant, started_at, attempt, claims, progress, message
-  ), ended as (
-    update cronwright.runs r
-    set state = 'cancelled', failure = 'cancelled', finished_at = now(), started_at = g.started_at, attempt = g.attempt,
-      claims = g.claims, progress = g.progress, message = g.message,
-      error = jsonb_build_object('name', 'Cancelled', 'class', 'fatal', 'message', $4::text)
-    from gone g where r.id = g.run_id and r.state is null
-  ), steps as (
-    update cronwright.step_runs set state = 'cancelled', finished_at = now(), retry_at = null
-    where run_id in (select run_id from gone) and state in ('pending', 'running', 'waiting')
-  ), told as (
-    insert into cronwright.history (run_id, seq, tenant, node, at, transitions)
-    select g.run_id, coalesce((select max(h.seq) from cronwright.history h where h.run_id = g.run_id), 1) + 1, g.tenant,
-      null, now(), jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('event', 'run.cancelled', 'from', $2::text,
-        'to', 'cancelled', 'at', floor(extract(epoch from now()) * 1000), 'actor', $3::text, 'reason', $5::text)))
-    from gone g
-  ), unasked as (
-    update cronwright.waits set state = 'cancelled', answered_at = now()
-    where run_id in (select run_id from gone) and state = 'open'
-  ), freed as (
-    update cronwright.slots set run_id = null where run_id in (select run_id from gone) returning tenant, key
-  )
-  select run_id, tenant, null::text as key from gone
-  union all select null, tenant, key from freed`,
 );
 
 /** Throws `not_found`, and `conflict` where the run's state does not allow it. */
@@ -150,16 +119,8 @@ function isOnlyRollback({ token, origin }: LockedRun): boolean {
 async function cancelAtOnce(
   tx: Queryable,
   state: RunState,
-  options: { id: string; actor: string; reason?: string | undefined },
+  { id, actor, reason = null }: { id: string; actor: string; reason?: string | null | undefined },
 ): Promise<SlotKey[]> {
-  const reason = options.reason ?? null;
-  const message = `cancelled by ${options.actor}${reason === null ? '' : `: ${reason}`}`;
-  const { rows } = await tx.query<{ run_id: string | null; tenant: string; key: string }>(cancel, [
-    options.id,
-    state,
-    options.actor,
-    message,
-    reason,
-  ]);
-  return rows.filter((row) => row.run_id === null).map(({ tenant, key }) => ({ tenant, key }));
+  const message = `cancelled by ${actor}${reason === null ? '' : `: ${reason}`}`;
+  return (await cancelRuns(tx, [{ id, state }], { actor, reason, message })).freed;
 }

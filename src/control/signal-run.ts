@@ -4,6 +4,7 @@ import { type Queryable, statement } from '../db/database.ts';
 import { CronwrightError } from '../domain/errors.ts';
 import { isTerminal, type RunState } from '../domain/run.ts';
 import { type AskedBy, type AskedKind, decisionsOf, usualDecision } from '../domain/wait.ts';
+import { clockGoesOn } from '../queue/run-clock.ts';
 import type { ControlContext } from './control-context.ts';
 import { recallAnswer, rememberAnswer } from './idempotency.ts';
 import { lockRun } from './lock-run.ts';
@@ -64,7 +65,7 @@ const wake = statement(
     update cronwright.queue
     set state = 'pending', run_at = null, wait_kind = null,
       pinned_at = case when pinned_at is not null then now() end,
-      attempt_started_at = attempt_started_at + coalesce(now() - clock_stopped_at, interval '0 seconds'),
+      attempt_started_at = ${clockGoesOn('now()')},
       clock_stopped_at = null
     where run_id = $1 and state = 'waiting'
     returning run_id, tenant

@@ -2,6 +2,8 @@
 import { type Database, type Queryable, statement } from '../db/database.ts';
 import type { Origin } from '../domain/run.ts';
 import type { SlotKey } from './admit-runs.ts';
+import { callToEnd } from './call-to-end.ts';
+import { cancelRuns } from './cancel-runs.ts';
 
 /** Deeper than runs may start runs. */
 const maxLevels = 12;
@@ -35,64 +37,6 @@ const ask = statement(
   set request = 'cancel', request_by = $2, request_reason = $3,
     request_rollback = case when run_id = any($4::uuid[]) then true else request_rollback end
   where run_id = any($1::uuid[]) and state = 'running'`,
-);
-
-// By way of a claim, which obeys the request before anything begins.
-const call = statement(
-  'call_children_to_end',
-  `with called as (
-    update cronwright.queue q
-    set state = 'pending', run_at = null, wait_kind = null, paused_from = null, held_by = null,
-      attempt_started_at = q.attempt_started_at + coalesce(now() - q.clock_stopped_at, interval '0 seconds'),
-      clock_stopped_at = null, request = 'cancel', request_by = $3::text, request_reason = $4::text,
-      request_rollback = case when u.undo then true end, request_to = null,
-      pinned_at = case when q.pinned_at is not null then now() end
-    from unnest($1::uuid[], $2::text[], $5::bool[]) as u(id, state, undo)
-    where q.run_id = u.id and q.state = u.state
-    returning q.run_id, q.tenant, q.blocked_on, u.state as was, u.undo
-  ), told as (
-    insert into cronwright.history (run_id, seq, tenant, node, at, transitions)
-    select c.run_id, coalesce((select max(h.seq) from cronwright.history h where h.run_id = c.run_id), 1) + 1, c.tenant,
-      null, now(), jsonb_build_array(jsonb_strip_nulls(jsonb_build_object(
-        'event', case when c.undo then 'run.rollback_requested' else 'run.woken' end, 'from', c.was, 'to', 'pending',
-        'at', floor(extract(epoch from now()) * 1000), 'actor', $3::text,
-        'reason', case when c.undo then $4::text else 'cancelled: its clean-up runs' end)))
-    from called c where c.undo or c.was <> 'pending'
-  )
-  select run_id, tenant, blocked_on as key from called`,
-);
-
-// As for one run: the delete decides, and everything else reads what it returned.
-const end = statement(
-  'cancel_children',
-  `with gone as (
-    delete from cronwright.queue
-    where run_id = any($1::uuid[]) and state not in ('running', 'rollback_failed') and rolls_back is not true
-      and request_rollback is not true
-    returning run_id, tenant, pipeline, schedule, state, started_at, attempt, claims, progress, message
-  ), ended as (
-    update cronwright.runs r
-    set state = 'cancelled', failure = 'cancelled', finished_at = now(), started_at = g.started_at, attempt = g.attempt,
-      claims = g.claims, progress = g.progress, message = g.message,
-      error = jsonb_build_object('name', 'Cancelled', 'class', 'fatal', 'message', $4::text)
-    from gone g where r.id = g.run_id and r.state is null
-  ), steps as (
-    update cronwright.step_runs set state = 'cancelled', finished_at = now(), retry_at = null
-    where run_id in (select run_id from gone) and state in ('pending', 'running', 'waiting')
-  ), told as (
-    insert into cronwright.history (run_id, seq, tenant, node, at, transitions)
-    select g.run_id, coalesce((select max(h.seq) from cronwright.history h where h.run_id = g.run_id), 1) + 1, g.tenant,
-      null, now(), jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('event', 'run.cancelled', 'from', g.state,
-        'to', 'cancelled', 'at', floor(extract(epoch from now()) * 1000), 'actor', $2::text, 'reason', $3::text)))
-    from gone g
-  ), unasked as (
-    update cronwright.waits set state = 'cancelled', answered_at = now()
-    where run_id in (select run_id from gone) and state = 'open'
-  ), freed as (
-    update cronwright.slots set run_id = null where run_id in (select run_id from gone) returning tenant, key
-  )
-  select run_id, tenant, pipeline, null::text as key from gone
-  union all select null, tenant, null, key from freed`,
 );
 
 const ending = statement(
@@ -177,17 +121,11 @@ async function cancelLevel(tx: Queryable, parents: readonly string[], wish: Canc
     open.filter((row) => row.state !== 'running'),
     rollback,
   );
-  const wanted = [...undo, ...cleanUp];
-  if (wanted.length > 0) {
-    const called = await tx.query<{ run_id: string; tenant: string; key: string | null }>(call, [
-      wanted.map((row) => row.run_id),
-      wanted.map((row) => row.state),
-      actor,
-      reason,
-      wanted.map((row) => undo.includes(row)),
-    ]);
-    found.called = called.rows.map((row) => row.run_id);
-    for (const { tenant, key } of called.rows) if (key !== null) found.admits.push({ tenant, key });
+  const toCall = [...undo, ...cleanUp].map((row) => ({ id: row.run_id, state: row.state, undo: undo.includes(row) }));
+  if (toCall.length > 0) {
+    const { called, wanted } = await callToEnd(tx, toCall, wish);
+    found.called = called;
+    found.admits.push(...wanted);
   }
   if (rest.length > 0) await endAtOnce(tx, rest, wish, found);
   const gone = new Set(found.ended.map((run) => run.runId));
@@ -231,14 +169,8 @@ async function endAtOnce(
   found: CancelledLevel,
 ): Promise<void> {
   const message = `cancelled with its parent${reason === null ? '' : `: ${reason}`}`;
-  const ids = rows.map((row) => row.run_id);
-  const gone = await tx.query<{ run_id: string | null; tenant: string; pipeline: string | null; key: string | null }>(
-    end,
-    [ids, actor, reason, message],
-  );
-  for (const row of gone.rows) {
-    if (row.run_id !== null && row.pipeline !== null) {
-      found.ended.push({ runId: row.run_id, tenant: row.tenant, pipeline: row.pipeline, origin: 'parent' });
-    } else if (row.key !== null) found.admits.push({ tenant: row.tenant, key: row.key });
-  }
+  const runs = rows.map((row) => ({ id: row.run_id, state: row.state }));
+  const { ended, freed } = await cancelRuns(tx, runs, { actor, reason, message });
+  for (const run of ended) found.ended.push({ ...run, origin: 'parent' });
+  found.admits.push(...freed);
 }

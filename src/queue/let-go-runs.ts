@@ -1,6 +1,7 @@
 // Let go: paused runs go on. The time that they were paused for is none of their timeout's.
 import { type Queryable, statement } from '../db/database.ts';
 import type { SlotKey } from './admit-runs.ts';
+import { clockGoesOn } from './run-clock.ts';
 
 export interface LetGoRuns {
   ids: string[];
@@ -28,8 +29,7 @@ const letGo = statement(
     blocked_on = case when run_at > coalesce($4::timestamptz, now()) then 'run_at' else blocked_on end,
     pinned_at = case when pinned_at is not null then coalesce($4::timestamptz, now()) end,
     attempt = case when paused_from = 'retrying' then attempt + 1 else attempt end,
-    attempt_started_at = case when coalesce(paused_from, '') <> 'retrying' then attempt_started_at
-        + coalesce(coalesce($4::timestamptz, now()) - clock_stopped_at, interval '0 seconds') end,
+    attempt_started_at = case when coalesce(paused_from, '') <> 'retrying' then ${clockGoesOn('coalesce($4::timestamptz, now())')} end,
     clock_stopped_at = null, has_history = true
   where run_id = any($1::uuid[]) and state = 'paused'
   returning run_id, tenant, blocked_on, run_at`,

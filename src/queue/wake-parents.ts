@@ -1,5 +1,6 @@
 // Wakes runs whose children have ended: one that waits goes on, one that is held or at work looks again.
 import { type Database, type Queryable, statement } from '../db/database.ts';
+import { clockGoesOn } from './run-clock.ts';
 import type { WokenRun } from './wake-runs.ts';
 
 const lockParents = statement(
@@ -30,8 +31,7 @@ const wake = statement(
     wait_kind = case when state = 'waiting' then null else wait_kind end,
     pinned_at = case when state = 'waiting' and pinned_at is not null then coalesce($3::timestamptz, now())
       else pinned_at end,
-    attempt_started_at = case when state = 'waiting' then attempt_started_at
-        + coalesce(coalesce($3::timestamptz, now()) - clock_stopped_at, interval '0 seconds')
+    attempt_started_at = case when state = 'waiting' then ${clockGoesOn('coalesce($3::timestamptz, now())')}
       else attempt_started_at end,
     clock_stopped_at = case when state = 'waiting' then null else clock_stopped_at end
   where run_id = any($1::uuid[])

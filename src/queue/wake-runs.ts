@@ -1,5 +1,6 @@
 // Wakes runs whose time has come: scheduled ones start, waiting and retrying ones go on. A pending one with a time was paused before it.
 import { type Queryable, statement } from '../db/database.ts';
+import { clockGoesOn } from './run-clock.ts';
 
 export interface WokenRun {
   runId: string;
@@ -31,8 +32,7 @@ const wake = statement(
     blocked_on = case when blocked_on = 'run_at' then limits[1] else blocked_on end,
     pinned_at = case when pinned_at is not null then coalesce($1::timestamptz, now()) end,
     attempt = case when state = 'retrying' then attempt + 1 else attempt end,
-    attempt_started_at = case when state <> 'retrying' then attempt_started_at
-        + coalesce(coalesce($1::timestamptz, now()) - clock_stopped_at, interval '0 seconds') end,
+    attempt_started_at = case when state <> 'retrying' then ${clockGoesOn('coalesce($1::timestamptz, now())')} end,
     clock_stopped_at = null
   where run_id = any(array(select run_id from due))
   returning run_id, tenant, blocked_on`,
