@@ -40,6 +40,8 @@ export interface CompiledPipeline {
   byId: ReadonlyMap<string, CompiledStep>;
   /** Whether children carry some of its steps out. */
   hasChildren: boolean;
+  /** Whether a step of it goes over a list. */
+  fansOut: boolean;
   /** Whether a timeout of it follows the past. */
   adapts: boolean;
   /** Whether there is something to undo, or to say that it cannot be. */
@@ -62,7 +64,9 @@ export function compilePipeline(pipeline: Pipeline, registry: Registry): Compile
   const byId = new Map(all.map((step) => [step.definition.id, step]));
   const adapts = pipeline.adaptiveTimeout !== undefined || all.some((step) => step.definition.adaptiveTimeout);
   const hasChildren = all.some((step) => runsByChildren(step.definition));
-  return { ...compiled, byId, hasChildren, adapts, asksPeople: asksPeople(pipeline), undoes: all.some(canUndo) };
+  const fansOut = all.some((step) => step.items !== undefined);
+  const undoes = all.some(canUndo);
+  return { ...compiled, byId, hasChildren, fansOut, adapts, undoes, asksPeople: asksPeople(pipeline) };
 }
 
 /** Whether something is said of undoing it. */
@@ -104,6 +108,7 @@ export function partOfPipeline(compiled: CompiledPipeline, step: CompiledStep): 
     finally: [],
     byId: new Map([[definition.id, only]]),
     hasChildren: false,
+    fansOut: only.items !== undefined,
   };
 }
 

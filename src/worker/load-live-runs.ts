@@ -98,22 +98,20 @@ async function loadMore(
   made: readonly Made[],
   deps: { db: Queryable; timeouts: AdaptiveTimeouts; parents: ParentScopes },
 ): Promise<void> {
-  const needy = made.filter(({ one, run, partOf }) => partOf || run.compiled.adapts || (hasPast(one) && fansOut(run)));
+  const needy = made.filter(
+    ({ one, run, partOf }) => partOf || run.compiled.adapts || (hasPast(one) && run.compiled.fansOut),
+  );
   if (needy.length === 0) return;
   const parents = deps.parents.forBatch();
   const left = needy.values();
   const lane = async () => {
     for (const { one, run, prior, partOf } of left) {
-      if (hasPast(one) && fansOut(run)) prior.steps = [...prior.steps, ...(await loadFanOuts(deps.db, run))];
+      if (hasPast(one) && run.compiled.fansOut) prior.steps = [...prior.steps, ...(await loadFanOuts(deps.db, run))];
       if (partOf) await becomePart(run, partOf, parents);
       if (run.compiled.adapts) run.timeouts = await deps.timeouts.of(run.compiled);
     }
   };
   await Promise.all(Array.from({ length: Math.min(atOnce, needy.length) }, lane));
-}
-
-function fansOut({ compiled }: LiveRun): boolean {
-  return [...compiled.byId.values()].some((step) => step.items);
 }
 
 /** How far the undoing of a run is, where there is something to undo. */
