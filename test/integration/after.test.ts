@@ -8,7 +8,7 @@ import { createNewRun } from '../../src/domain/new-run.ts';
 import type { AfterDefinition, Pipeline } from '../../src/domain/pipeline.ts';
 import { admitAfter } from '../../src/queue/admit-after.ts';
 import { enqueueRuns } from '../../src/queue/enqueue-runs.ts';
-import { createTestDatabase, databaseVariants, type TestDatabase } from '../support/database.ts';
+import { createTestDatabase, engineVariants, type TestDatabase } from '../support/database.ts';
 import {
   createScript,
   type EngineWorld,
@@ -55,9 +55,7 @@ const pipelines: Pipeline[] = [
   pipeline('always', 'always', [{ when: 'always' }]),
 ];
 
-const variants = databaseVariants.filter((variant) => variant.isolation !== 'serializable');
-
-describe.each(variants)('runs after another pipeline on $name', (variant) => {
+describe.each(engineVariants)('runs after another pipeline on $name', (variant) => {
   let test: TestDatabase;
   let world: EngineWorld;
   let script: Script;

@@ -9,7 +9,7 @@ import { fastRetry, slowRetry } from '../../src/domain/retry-policy.ts';
 import { cancelChildren } from '../../src/queue/cancel-children.ts';
 import { closeUnaskedChildren, findParentsOfOrphans, findUnheardChildren } from '../../src/queue/wake-parents.ts';
 import { runEvents } from '../../src/reads/run-events.ts';
-import { createTestDatabase, databaseVariants, type TestDatabase } from '../support/database.ts';
+import { createTestDatabase, engineVariants, type TestDatabase } from '../support/database.ts';
 import {
   createScript,
   type EngineWorld,
@@ -78,9 +78,7 @@ const pipelines: Pipeline[] = [
   pipeline('outer-limited', [call('call', 'inner-limited'), step('other')], { timeoutMs: 1_500 }),
 ];
 
-const variants = databaseVariants.filter((variant) => variant.isolation !== 'serializable');
-
-describe.each(variants)('children of an interrupted run on $name', (variant) => {
+describe.each(engineVariants)('children of an interrupted run on $name', (variant) => {
   let test: TestDatabase;
   let world: EngineWorld;
   let script: Script;

@@ -6,7 +6,7 @@ import { type Queryable, type SqlValue, type Statement, statement } from '../../
 import type { RunState } from '../../src/domain/run.ts';
 import { enqueueRuns } from '../../src/queue/enqueue-runs.ts';
 import { matchRuns } from '../../src/queue/match-runs.ts';
-import { createTestDatabase, databaseVariants, type TestDatabase } from '../support/database.ts';
+import { createTestDatabase, engineVariants, type TestDatabase } from '../support/database.ts';
 import {
   createWorld,
   type Daemon,
@@ -33,9 +33,7 @@ interface Answer {
   next_cursor: string | null;
 }
 
-const variants = databaseVariants.filter((variant) => variant.isolation !== 'serializable');
-
-describe.each(variants)('verbs in bulk on $name', (variant) => {
+describe.each(engineVariants)('verbs in bulk on $name', (variant) => {
   let test: TestDatabase;
   let db: Database;
   let world: World;

@@ -8,7 +8,7 @@ import { fastRetry, slowRetry } from '../../src/domain/retry-policy.ts';
 import type { Events } from '../../src/observe/events.ts';
 import { runEvents } from '../../src/reads/run-events.ts';
 import { runSteps } from '../../src/reads/run-steps.ts';
-import { createTestDatabase, databaseVariants, type TestDatabase } from '../support/database.ts';
+import { createTestDatabase, engineVariants, type TestDatabase } from '../support/database.ts';
 import {
   createScript,
   type EngineWorld,
@@ -72,9 +72,7 @@ const pipelines: Pipeline[] = [
   pipeline('unknown', [testStep('a', [], { uses: 'nobody.knows', retry: quick })]),
 ];
 
-const variants = databaseVariants.filter((variant) => variant.isolation !== 'serializable');
-
-describe.each(variants)('a node on $name', (variant) => {
+describe.each(engineVariants)('a node on $name', (variant) => {
   let test: TestDatabase;
   let world: EngineWorld;
   let script: Script;

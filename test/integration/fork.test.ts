@@ -13,7 +13,7 @@ import { getRun } from '../../src/reads/get-run.ts';
 import { runEvents } from '../../src/reads/run-events.ts';
 import { runSteps } from '../../src/reads/run-steps.ts';
 import { storePipelines } from '../../src/store/pipelines.ts';
-import { createTestDatabase, databaseVariants, type TestDatabase } from '../support/database.ts';
+import { createTestDatabase, engineVariants, type TestDatabase } from '../support/database.ts';
 import { createScript, type EngineWorld, fatal, gate, type Script, startEngineWorld } from '../support/engine-world.ts';
 import { createWorld, enqueueRun, sql, testPipeline, testStep } from '../support/http-world.ts';
 
@@ -61,9 +61,7 @@ const undoing = testPipeline('undoing', {
 });
 const maria = { tenant: 'default', actor: 'maria', origin: 'api' } as const;
 
-const variants = databaseVariants.filter((variant) => variant.isolation !== 'serializable');
-
-describe.each(variants)('a fork on $name', (variant) => {
+describe.each(engineVariants)('a fork on $name', (variant) => {
   let test: TestDatabase;
   let world: EngineWorld;
   let script: Script;

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { AdaptiveTimeout } from '../../src/domain/adaptive-timeout.ts';
 import { getRun } from '../../src/reads/get-run.ts';
 import { runSteps } from '../../src/reads/run-steps.ts';
-import { createTestDatabase, databaseVariants, type TestDatabase } from '../support/database.ts';
+import { createTestDatabase, engineVariants, type TestDatabase } from '../support/database.ts';
 import {
   createScript,
   type EngineWorld,
@@ -31,7 +31,7 @@ const pipelines = [
   testPipeline('plain', { steps: [step('a', []), step('b', ['a'])] }),
 ];
 
-describe.each(databaseVariants.filter((one) => one.isolation !== 'serializable'))('the past on $name', (variant) => {
+describe.each(engineVariants)('the past on $name', (variant) => {
   let test: TestDatabase;
   let world: EngineWorld;
   let script: Script;

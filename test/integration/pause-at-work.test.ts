@@ -10,7 +10,7 @@ import { fastRetry } from '../../src/domain/retry-policy.ts';
 import { settlePauses } from '../../src/queue/settle-pauses.ts';
 import { getRun } from '../../src/reads/get-run.ts';
 import { runEvents } from '../../src/reads/run-events.ts';
-import { createTestDatabase, databaseVariants, type TestDatabase } from '../support/database.ts';
+import { createTestDatabase, engineVariants, type TestDatabase } from '../support/database.ts';
 import {
   createScript,
   type EngineWorld,
@@ -55,9 +55,7 @@ const pipelines: Pipeline[] = [
 const ticking = pipeline('ticking', [step('tick')], { schedules: [everySecond] });
 
 const who = { tenant: 'default', actor: 'maria' };
-const variants = databaseVariants.filter((variant) => variant.isolation !== 'serializable');
-
-describe.each(variants)('pausing at work on $name', (variant) => {
+describe.each(engineVariants)('pausing at work on $name', (variant) => {
   let test: TestDatabase;
   let world: EngineWorld;
   let script: Script;

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { fastRetry, slowRetry } from '../../src/domain/retry-policy.ts';
 import { StepError } from '../../src/steps/api.ts';
-import { createTestDatabase, databaseVariants, type TestDatabase } from '../support/database.ts';
+import { createTestDatabase, engineVariants, type TestDatabase } from '../support/database.ts';
 import {
   createScript,
   type EngineWorld,
@@ -28,7 +28,7 @@ const pipelines = [
   testPipeline('step-timeout-unnamed', { steps: step({ ...quick, on: ['Busy'] }, { timeoutMs: 1_000 }) }),
 ];
 
-describe.each(databaseVariants.filter((one) => one.isolation !== 'serializable'))('retries on $name', (variant) => {
+describe.each(engineVariants)('retries on $name', (variant) => {
   let test: TestDatabase;
   let world: EngineWorld;
   let script: Script;

@@ -13,7 +13,7 @@ import { listRuns } from '../../src/reads/list-runs.ts';
 import { queueStatus } from '../../src/reads/queue-status.ts';
 import { runEvents } from '../../src/reads/run-events.ts';
 import { runSteps } from '../../src/reads/run-steps.ts';
-import { createTestDatabase, databaseVariants, type TestDatabase } from '../support/database.ts';
+import { createTestDatabase, engineVariants, type TestDatabase } from '../support/database.ts';
 import {
   createScript,
   type EngineWorld,
@@ -79,9 +79,7 @@ const pipelines: Pipeline[] = [
   ),
 ];
 
-const variants = databaseVariants.filter((variant) => variant.isolation !== 'serializable');
-
-describe.each(variants)('a rollback on $name', (variant) => {
+describe.each(engineVariants)('a rollback on $name', (variant) => {
   let test: TestDatabase;
   let world: EngineWorld;
   let script: Script;

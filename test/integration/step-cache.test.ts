@@ -5,7 +5,7 @@ import { runEvents } from '../../src/reads/run-events.ts';
 import { runLogs } from '../../src/reads/run-logs.ts';
 import { runSteps } from '../../src/reads/run-steps.ts';
 import { keepCachedResult, pruneStepCache, removeCacheEntries } from '../../src/store/step-cache.ts';
-import { createTestDatabase, databaseVariants, type TestDatabase } from '../support/database.ts';
+import { createTestDatabase, engineVariants, type TestDatabase } from '../support/database.ts';
 import { createScript, type EngineWorld, fatal, type Script, startEngineWorld } from '../support/engine-world.ts';
 import { sql, testPipeline, testStep } from '../support/http-world.ts';
 
@@ -58,9 +58,7 @@ const pipelines = [
   }),
 ];
 
-describe.each(
-  databaseVariants.filter((one) => one.isolation !== 'serializable'),
-)('a cached step on $name', (variant) => {
+describe.each(engineVariants)('a cached step on $name', (variant) => {
   let test: TestDatabase;
   let world: EngineWorld;
   let script: Script;

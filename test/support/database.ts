@@ -55,6 +55,9 @@ export const databaseVariants: readonly DatabaseVariant[] = [
   ...(cockroachUrl ? [{ name: 'CockroachDB', kind: 'cockroachdb' as const }] : []),
 ];
 
+/** What whole engines run on: what they do at `serializable` is the business of the suites of single operations. */
+export const engineVariants = databaseVariants.filter((variant) => variant.isolation !== 'serializable');
+
 const seed = seedOfThisRun();
 
 /** PostgreSQL behind a connection that fails now and then; `CHAOS_SEED` has the same faults again. */
