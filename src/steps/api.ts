@@ -1,11 +1,15 @@
 // All that a plugin may import: how to define a plugin and its steps, what a step is given, how it fails. Exported as `cronwright/plugin`.
 
+import type { CostEntry, StepEstimate } from './cost.ts';
 import type { ProgramLimits } from './isolation/program-limits.ts';
+import type { LlmAnswer, LlmMessage, LlmRequest } from './llm/llm-request.ts';
 
 export { isMediaType } from '../domain/media-type.ts';
+export type { CostEntry, StepEstimate } from './cost.ts';
 export { existingFileInside, folderInside, isPathInside } from './inside-folder.ts';
 export { outputLimit, type ProgramLimits, ulimits } from './isolation/program-limits.ts';
 export { cpuLimit, watchUsage } from './isolation/watch-usage.ts';
+export type { LlmAnswer, LlmMessage, LlmRequest, LlmUsage } from './llm/llm-request.ts';
 export { retryAfterMs } from './retry-after.ts';
 export { type ErrorClass, StepError } from './step-error.ts';
 export { type FileToWrite, putBackFiles, rememberFile } from './undo-files.ts';
@@ -131,6 +135,32 @@ export interface StepContext {
    * as a wait (as with `suspend`) until that run has ended; a run that did not complete is its error. Inputs are masked and stored.
    */
   startRun(run: RunToStart): Promise<StartedRun>;
+  readonly llm: {
+    /**
+     * Asks a language model, or the provider `template`. Usage and money go into the ledger, and budgets hold, whatever becomes of the
+     * step; while the answer comes in, its tokens are the step's progress. Errors: fatal `MissingApiKey`, `InvalidRequest` (400) and
+     * `BudgetExceeded`; `rate_limited` (429); transient for 5xx, timeouts and cut answers.
+     */
+    ask(request: LlmRequest): Promise<LlmAnswer>;
+  };
+  readonly cost: {
+    /** Notes what was spent, for the attempt, the run, the pipeline and the tenant. */
+    add(entry: CostEntry): Promise<void>;
+    /**
+     * Before spending: holds the money, so that budgets hold however many spend at once. Where one would be passed, a fatal
+     * `BudgetExceeded`, or the step waits for people (`suspend` of kind `budget`) where the budget says so.
+     */
+    reserve(entry: CostEntry): Promise<{ id: string }>;
+    /** What was really spent takes the place of what was held, even where it is more; without `actual` nothing was spent. */
+    settle(id: string, actual?: CostEntry): Promise<void>;
+  };
+  /** Threads of messages of the run: they outlive retries and restarts, and go along to a retry or a fork of it. */
+  readonly conversation: {
+    /** Oldest first; empty where there is none. `thread` defaults to `main`. */
+    load(thread?: string): Promise<LlmMessage[]>;
+    /** Added once, however often the step is tried: the nth call of a step's attempt stands for the nth of any other. */
+    append(messages: readonly LlmMessage[], thread?: string): Promise<void>;
+  };
   /** Set where the outbox makes this call: then the workspace is empty, and there are no checkpoint and no artifacts. */
   readonly delivery: Delivery | undefined;
   /** Set while the step's `compensate` runs. */
@@ -268,6 +298,8 @@ export interface StepDefinition<Input = unknown, Output = unknown> {
    * behind it. What it returns is ignored. Errors have the classes of `run`.
    */
   compensate?(ctx: StepContext, input: Input, output: Output | undefined): Promise<void> | void;
+  /** What it will take, asked before a run starts; must have no effects. Undefined: nobody knows. */
+  estimate?(ctx: StepContext, input: Input): Promise<StepEstimate | undefined> | StepEstimate | undefined;
   /** Why what the step did cannot be undone (money spent, mail sent): a rollback says so in the run's history and goes on. */
   irreversible?: string;
 }

@@ -5,13 +5,19 @@ import type { Answer, Question } from '../domain/wait.ts';
 import type {
   Artifact,
   CompensationReason,
+  CostEntry,
   Delivery,
   HostSettings,
   Json,
+  LlmAnswer,
+  LlmMessage,
+  LlmRequest,
   ProgramLimits,
   RunToStart,
   SqlConnection,
   StartedRun,
+  Suspension,
+  SuspensionAnswer,
 } from './api.ts';
 
 /** One attempt of a step: everything about it that is known before it begins. */
@@ -70,6 +76,9 @@ export interface LogLine {
   fields?: { [key: string]: Json };
 }
 
+/** `ctx.suspend` of the attempt. */
+export type AskPeople = (question: Suspension) => Promise<SuspensionAnswer>;
+
 /**
  * The services behind a StepContext, one object for all attempts of a node. Everything handed to them is masked and
  * within its bounds. The synchronous ones must not throw; the asynchronous ones reject where the attempt no longer
@@ -94,6 +103,19 @@ export interface AttemptServices {
   ask(attempt: Attempt, question: Question): Promise<Asked>;
   /** Undefined where the run is waited for and has not ended. */
   startRun(attempt: Attempt, run: RunToStart & { key: string }): Promise<StartedRun | undefined>;
+  /** `ask`: how it puts a question to people, where a budget says that they decide. */
+  askLlm(attempt: Attempt, request: LlmRequest, ask: AskPeople): Promise<LlmAnswer>;
+  addCost(attempt: Attempt, entry: CostEntry): Promise<void>;
+  reserveCost(attempt: Attempt, entry: CostEntry, ask: AskPeople): Promise<{ id: string }>;
+  /** Undefined: nothing was spent. */
+  settleCost(attempt: Attempt, id: string, actual: CostEntry | undefined): Promise<void>;
+  loadConversation(attempt: Attempt, thread: string): Promise<LlmMessage[]>;
+  /** `key` is the same for the same call of any attempt. */
+  appendConversation(
+    attempt: Attempt,
+    messages: readonly LlmMessage[],
+    to: { thread: string; key: string },
+  ): Promise<void>;
   /** Absolute path of the run's directory, made where it is missing; called on first use. */
   workspace(attempt: Attempt): string;
 }

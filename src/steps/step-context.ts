@@ -4,9 +4,12 @@ import { isMediaType } from '../domain/media-type.ts';
 import type { AskedKind } from '../domain/wait.ts';
 import type {
   Compensation,
+  CostEntry,
   Delivery,
   HostSettings,
   Json,
+  LlmMessage,
+  LlmRequest,
   Log,
   ProgramLimits,
   RunToStart,
@@ -68,6 +71,7 @@ export class AttemptContext implements StepContext {
   #asked: Map<string, number> | undefined;
   #open: readonly OpenQuestion[] | undefined;
   #started = 0;
+  #appended = 0;
 
   constructor(attempt: Attempt, services: AttemptServices, mask: SecretMask) {
     this.idempotencyKey = attempt.idempotencyKey;
@@ -219,6 +223,52 @@ export class AttemptContext implements StepContext {
     if (started !== undefined) return started;
     this.#open = [...(this.#open ?? []), { kind: 'children', key: String(key), untilMs: Number.POSITIVE_INFINITY }];
     throw new StepError('fatal', `the attempt waits for a run of ${given.pipeline}`, { name: 'Suspended' });
+  }
+
+  get llm(): StepContext['llm'] {
+    return {
+      ask: (given) =>
+        this.#whileRunning(() => {
+          // Nobody outside is told a secret, and what is asked is stored.
+          const request = this.#masked(given, 'llm request') as unknown as LlmRequest;
+          return this.#services.askLlm(this.#attempt, request, (question) => this.#suspend(question));
+        }),
+    };
+  }
+
+  get cost(): StepContext['cost'] {
+    const services = this.#services;
+    const ask = (question: Suspension) => this.#suspend(question);
+    return {
+      add: (entry) => this.#whileRunning(() => services.addCost(this.#attempt, this.#maskedCost(entry))),
+      reserve: (entry) => this.#whileRunning(() => services.reserveCost(this.#attempt, this.#maskedCost(entry), ask)),
+      settle: (id, actual) =>
+        this.#whileRunning(() =>
+          services.settleCost(this.#attempt, id, actual === undefined ? undefined : this.#maskedCost(actual)),
+        ),
+    };
+  }
+
+  get conversation(): StepContext['conversation'] {
+    return {
+      load: (thread = 'main') =>
+        this.#whileRunning(() => this.#services.loadConversation(this.#attempt, this.#clean(thread))),
+      append: (given, thread = 'main') =>
+        this.#whileRunning(() => {
+          const messages = this.#masked(given, 'messages') as unknown as LlmMessage[];
+          this.#appended += 1;
+          const to = { thread: this.#clean(thread), key: `${this.idempotencyKey}/${this.#appended}` };
+          return this.#services.appendConversation(this.#attempt, messages, to);
+        }),
+    };
+  }
+
+  #maskedCost(entry: CostEntry): CostEntry {
+    return this.#masked(entry, 'cost') as unknown as CostEntry;
+  }
+
+  #masked(value: unknown, what: string): Json {
+    return encodeOutput(value, this.#mask, what).output;
   }
 
   get secrets(): StepContext['secrets'] {

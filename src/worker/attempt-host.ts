@@ -13,11 +13,13 @@ import type { ArtifactFiles } from '../store/artifact-files.ts';
 import { getArtifact, putArtifact } from '../store/artifacts.ts';
 import type { Secrets } from '../store/secrets.ts';
 import { loadStepCheckpoint, saveStepCheckpoint } from '../store/step-checkpoints.ts';
+import { askLlm } from './ask-llm.ts';
 import { askQuestion } from './ask-question.ts';
 import type { ChildDeps } from './child-runs.ts';
 import { type LiveRun, noteTransition } from './live-run.ts';
 import type { RunLogs } from './run-logs.ts';
 import { reportProgress } from './run-progress.ts';
+import { addCost, reserveCost, settleCost } from './spend.ts';
 import { startChildRun } from './start-child-run.ts';
 import { whileOurs } from './while-ours.ts';
 
@@ -111,6 +113,12 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
       const run = options.run(attempt.runId);
       return askQuestion(run, attempt, question, run ? whileOurs(run, options) : options);
     },
+    askLlm,
+    addCost,
+    reserveCost,
+    settleCost,
+    loadConversation: async () => [],
+    appendConversation: async () => {},
     workspace(attempt) {
       const directory = workspacePath(options.host.dataDir, attempt.runId);
       if (!existsSync(directory)) makeWorkspace(options, attempt, directory);

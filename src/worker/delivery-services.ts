@@ -19,7 +19,8 @@ export function createDeliveryServices(node: {
   const withFiles = new Set<string>();
   const folderOf = (callId: string) => workspacePath(node.host.dataDir, callId);
   const refuse = async (): Promise<never> => {
-    const text = 'a call from the outbox has no run: no checkpoint and no artifacts (ctx.delivery says that it is one)';
+    const text =
+      'a call from the outbox has no run: no checkpoint, no artifacts, no costs, no model (ctx.delivery says that it is one)';
     throw new StepError('fatal', text, { name: 'NoRun' });
   };
   return {
@@ -36,6 +37,12 @@ export function createDeliveryServices(node: {
     getArtifact: refuse,
     putOutbox: refuse,
     ask: refuse,
+    askLlm: refuse,
+    addCost: refuse,
+    reserveCost: refuse,
+    settleCost: refuse,
+    loadConversation: refuse,
+    appendConversation: refuse,
     startRun: refuse,
     /** An empty one for each attempt: a process of its own has to be somewhere. */
     workspace({ idempotencyKey: callId }) {

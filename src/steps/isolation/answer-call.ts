@@ -2,7 +2,16 @@
 import { randomUUID } from 'node:crypto';
 import { lstat, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Json, type RunToStart, type StepContext, StepError, type Suspension } from '../api.ts';
+import {
+  type CostEntry,
+  type Json,
+  type LlmMessage,
+  type LlmRequest,
+  type RunToStart,
+  type StepContext,
+  StepError,
+  type Suspension,
+} from '../api.ts';
 
 type Params = Readonly<Record<string, unknown>>;
 
@@ -38,6 +47,21 @@ export async function answerCall(
       return ctx.suspend(given as unknown as Suspension);
     case 'startRun':
       return ctx.startRun(given as unknown as RunToStart);
+    case 'llm.ask':
+      return ctx.llm.ask(given as unknown as LlmRequest);
+    case 'cost.add':
+      await ctx.cost.add(given as unknown as CostEntry);
+      return null;
+    case 'cost.reserve':
+      return ctx.cost.reserve(given as unknown as CostEntry);
+    case 'cost.settle':
+      await ctx.cost.settle(text(given, 'id'), given.actual as CostEntry | undefined);
+      return null;
+    case 'conversation.load':
+      return ctx.conversation.load(given.thread as string | undefined);
+    case 'conversation.append':
+      await ctx.conversation.append((given.messages ?? []) as LlmMessage[], given.thread as string | undefined);
+      return null;
     case 'secrets.get':
       return ctx.secrets.get(text(given, 'name'));
     case 'sql.open':

@@ -2,9 +2,13 @@
 import type {
   Artifact,
   Compensation,
+  CostEntry,
   Delivery,
   HostSettings,
   Json,
+  LlmAnswer,
+  LlmMessage,
+  LlmRequest,
   RunToStart,
   StartedRun,
   Suspension,
@@ -76,6 +80,13 @@ export interface Calls {
   'outbox.put': { params: Record<string, never>; answer: { id: string } };
   suspend: { params: Suspension; answer: SuspensionAnswer };
   startRun: { params: RunToStart; answer: StartedRun };
+  'llm.ask': { params: LlmRequest; answer: LlmAnswer };
+  'cost.add': { params: CostEntry; answer: null };
+  'cost.reserve': { params: CostEntry; answer: { id: string } };
+  /** Without `actual` nothing was spent. */
+  'cost.settle': { params: { id: string; actual?: CostEntry }; answer: null };
+  'conversation.load': { params: { thread?: string }; answer: LlmMessage[] };
+  'conversation.append': { params: { messages: readonly LlmMessage[]; thread?: string }; answer: null };
   'secrets.get': { params: { name: string }; answer: string };
   'sql.open': { params: { name: string; readOnly: boolean }; answer: null };
   'sql.query': {

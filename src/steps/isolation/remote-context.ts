@@ -86,6 +86,22 @@ export function createRemoteContext(
     },
     suspend: (question) => call('suspend', question),
     startRun: (run) => call('startRun', run),
+    llm: { ask: (request) => call('llm.ask', request) },
+    cost: {
+      async add(entry) {
+        await call('cost.add', entry);
+      },
+      reserve: (entry) => call('cost.reserve', entry),
+      async settle(id, actual) {
+        await call('cost.settle', actual === undefined ? { id } : { id, actual });
+      },
+    },
+    conversation: {
+      load: (thread) => call('conversation.load', thread === undefined ? {} : { thread }),
+      async append(messages, thread) {
+        await call('conversation.append', thread === undefined ? { messages } : { messages, thread });
+      },
+    },
     secrets: { get: (name) => call('secrets.get', { name }) },
     async sql(name, options) {
       const connection = { name, readOnly: options?.readOnly ?? false };

@@ -2,8 +2,20 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { decisionsOf, type Question, timeoutAnswer, usualDecision } from '../../domain/wait.ts';
-import { type Artifact, type HostSettings, type Json, type RunToStart, type SqlConnection, StepError } from '../api.ts';
+import {
+  type Artifact,
+  type CostEntry,
+  type HostSettings,
+  type Json,
+  type LlmAnswer,
+  type LlmMessage,
+  type LlmRequest,
+  type RunToStart,
+  type SqlConnection,
+  StepError,
+} from '../api.ts';
 import type { Asked, AttemptServices, LogLine } from '../attempt-services.ts';
+import { answerFromTemplate } from '../llm/answer-from-template.ts';
 
 /** What a step did to its host, in the order it did it. */
 export interface Recorded {
@@ -18,6 +30,12 @@ export interface Recorded {
   waits: Question[];
   /** Runs that the step started, by key. */
   startedRuns?: Map<string, RunToStart & { runId: string }>;
+  /** What was asked of models, in order. */
+  llmRequests: LlmRequest[];
+  /** What was spent, and what is held until it is settled. */
+  costs: (CostEntry & { id: string; state: 'held' | 'spent' })[];
+  /** By thread. */
+  conversations: Map<string, LlmMessage[]>;
 }
 
 /** One thing a step did, as it happens. */
@@ -36,6 +54,8 @@ export interface RecordingOptions {
   sql: (name: string, options: { readOnly: boolean }) => Promise<SqlConnection>;
   /** What people answer, by key; a question without one stays open. */
   answers?: Readonly<Record<string, ScriptedAnswer>>;
+  /** What a model answers. Default: the request's template. */
+  llm?: (request: LlmRequest) => LlmAnswer | Promise<LlmAnswer>;
   onSeen?: (seen: Seen) => void;
 }
 
@@ -43,7 +63,18 @@ export interface RecordingOptions {
 export type ScriptedAnswer = 'timeout' | { decision?: string; data?: Json; by?: string };
 
 export function createRecorded(checkpoint?: Json): Recorded {
-  return { log: [], progress: [], events: [], checkpoint, artifacts: [], outbox: new Map(), waits: [] };
+  return {
+    log: [],
+    progress: [],
+    events: [],
+    checkpoint,
+    artifacts: [],
+    outbox: new Map(),
+    waits: [],
+    llmRequests: [],
+    costs: [],
+    conversations: new Map(),
+  };
 }
 
 export function createRecordingServices(recorded: Recorded, options: RecordingOptions): AttemptServices {
@@ -103,6 +134,30 @@ export function createRecordingServices(recorded: Recorded, options: RecordingOp
       // As in a run: the attempt that asks ends, and the one after the answer is told.
       if (isNew || answer === undefined) return { kind: 'open', untilMs: Number.POSITIVE_INFINITY };
       return answered(question, answer);
+    },
+    async askLlm(_attempt, request) {
+      recorded.llmRequests.push(request);
+      return options.llm ? options.llm(request) : answerFromTemplate(request);
+    },
+    async addCost(_attempt, entry) {
+      recorded.costs.push({ ...entry, id: randomUUID(), state: 'spent' });
+    },
+    async reserveCost(_attempt, entry) {
+      const id = randomUUID();
+      recorded.costs.push({ ...entry, id, state: 'held' });
+      return { id };
+    },
+    async settleCost(_attempt, id, actual) {
+      recorded.costs = recorded.costs.flatMap((cost): Recorded['costs'] => {
+        if (cost.id !== id) return [cost];
+        return actual === undefined ? [] : [{ ...actual, id, state: 'spent' }];
+      });
+    },
+    async loadConversation(_attempt, thread) {
+      return recorded.conversations.get(thread) ?? [];
+    },
+    async appendConversation(_attempt, messages, { thread }) {
+      recorded.conversations.set(thread, [...(recorded.conversations.get(thread) ?? []), ...messages]);
     },
     workspace() {
       mkdirSync(options.workspaceDir, { recursive: true });

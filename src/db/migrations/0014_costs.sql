@@ -1,0 +1,1 @@
+-- Money and units that steps spend: the ledger, what is held from budgets, and answers of models that are kept.

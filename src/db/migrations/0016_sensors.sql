@@ -1,0 +1,1 @@
+-- Sensors: what is looked at between runs, and how far it was seen.

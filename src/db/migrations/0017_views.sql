@@ -1,0 +1,1 @@
+-- Views for people who look with SQL, and tables of the example systems' API.
