@@ -12,6 +12,7 @@ export { cpuLimit, watchUsage } from './isolation/watch-usage.ts';
 export type { LlmAnswer, LlmMessage, LlmRequest, LlmUsage } from './llm/llm-request.ts';
 export { retryAfterMs } from './retry-after.ts';
 export { type ErrorClass, StepError } from './step-error.ts';
+export { textBeside } from './text-beside.ts';
 export { type FileToWrite, putBackFiles, rememberFile } from './undo-files.ts';
 
 /** What JSON can hold. Outputs of steps are JSON. */
