@@ -1,9 +1,8 @@
 // Step shell.run: one program or script, its values through arguments and environment only.
 import { realpath, stat } from 'node:fs/promises';
 import { isAbsolute, join, relative, sep } from 'node:path';
-import { defineStep, type StepContext, StepError } from 'cronwright/plugin';
+import { defineStep, type ProgramEnd, runProgram, type StepContext, StepError } from 'cronwright/plugin';
 import { z } from 'zod';
-import { type ProgramEnd, runProgram } from './run-program.ts';
 
 /** sysexits.h: the program itself says that another try may work. */
 const temporaryFailure = 75;

@@ -8,6 +8,7 @@ export { isMediaType } from '../domain/media-type.ts';
 export type { CostEntry, StepEstimate } from './cost.ts';
 export { existingFileInside, folderInside, isPathInside } from './inside-folder.ts';
 export { outputLimit, type ProgramLimits, ulimits } from './isolation/program-limits.ts';
+export { type ProgramEnd, runProgram } from './isolation/run-program.ts';
 export { cpuLimit, watchUsage } from './isolation/watch-usage.ts';
 export type { LlmAnswer, LlmMessage, LlmRequest, LlmUsage } from './llm/llm-request.ts';
 export { retryAfterMs } from './retry-after.ts';

@@ -4,7 +4,9 @@ import { once } from 'node:events';
 import { access, constants } from 'node:fs/promises';
 import { delimiter, resolve } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
-import { cpuLimit, outputLimit, type ProgramLimits, StepError, ulimits, watchUsage } from 'cronwright/plugin';
+import { StepError } from '../step-error.ts';
+import { outputLimit, type ProgramLimits, ulimits } from './program-limits.ts';
+import { cpuLimit, watchUsage } from './watch-usage.ts';
 
 export interface ProgramEnd {
   /** null where a signal ended it. */
