@@ -8,7 +8,7 @@ import { createOpenApiDocument } from './openapi.ts';
 import { mountPages } from './pages/mount-pages.ts';
 import { isFault, methodNotAllowed, notFound, problemResponse, toProblem } from './problem.ts';
 import { jsonResponse, redirectTo, textResponse } from './response.ts';
-import type { Route, RouteServer } from './route.ts';
+import type { Route, RouteMethod, RouteServer } from './route.ts';
 import { bulkRoutes } from './routes/bulk-routes.ts';
 import { cronRoutes } from './routes/cron-routes.ts';
 import { eventStream, liveRoutes, socketUpgrade } from './routes/live-routes.ts';
@@ -36,7 +36,7 @@ export type HttpEnv = { Bindings: Served };
 export type HttpHandler = (c: Context<HttpEnv>) => Promise<Response> | Response;
 
 /** Registers a handler under a path such as `/runs/{id}`. */
-export type Mount = (method: 'GET' | 'POST', path: string, handler: HttpHandler) => void;
+export type Mount = (method: RouteMethod, path: string, handler: HttpHandler) => void;
 
 export const apiRoutes: readonly Route[] = [
   ...pipelineRoutes,
@@ -149,7 +149,7 @@ interface KnownPath {
   methods: string[];
 }
 
-function remember(table: KnownPath[], method: 'GET' | 'POST', path: string): void {
+function remember(table: KnownPath[], method: RouteMethod, path: string): void {
   const methods = method === 'GET' ? ['GET', 'HEAD'] : [method];
   const known = table.find((one) => one.path === path);
   if (known) known.methods.push(...methods);

@@ -2,7 +2,7 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { z } from 'zod';
 import type { ErrorCode } from '../domain/errors.ts';
-import type { Route } from './route.ts';
+import { hasBody, type Route } from './route.ts';
 
 const problem = z
   .looseObject({
@@ -59,6 +59,8 @@ const startHeaders = changeHeaders.extend({
   traceparent: z.string().optional().describe('W3C trace context that the run is linked to'),
 });
 
+const methodWords = { GET: 'get', POST: 'post', PATCH: 'patch', DELETE: 'delete' } as const;
+
 const keyed: readonly string[] = ['startRun', 'startRuns'];
 
 export function createOpenApiDocument(routes: readonly Route[], version: string): unknown {
@@ -66,7 +68,7 @@ export function createOpenApiDocument(routes: readonly Route[], version: string)
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' });
   for (const route of routes) {
     app.openAPIRegistry.registerPath({
-      method: route.method === 'GET' ? 'get' : 'post',
+      method: methodWords[route.method],
       path: route.path,
       operationId: route.operationId,
       summary: route.summary,
@@ -88,7 +90,7 @@ export function createOpenApiDocument(routes: readonly Route[], version: string)
 }
 
 function headersOf({ operationId, method, headers }: Route) {
-  const shared = keyed.includes(operationId) ? startHeaders : method === 'POST' ? changeHeaders : tenantHeaders;
+  const shared = keyed.includes(operationId) ? startHeaders : method === 'GET' ? tenantHeaders : changeHeaders;
   return headers ? shared.extend(headers.shape) : shared;
 }
 
@@ -101,7 +103,7 @@ function responsesOf(route: Route) {
     400,
     401,
     403,
-    ...(route.method === 'POST' ? [413, 415] : []),
+    ...(hasBody(route.method) ? [413, 415] : []),
     ...(route.problems ?? []).flatMap((code) => statusOf[code] ?? []),
   ].sort();
   return {

@@ -20,8 +20,11 @@ export interface RouteServer {
 type Schema = z.ZodType;
 type Output<S extends Schema | undefined> = S extends Schema ? z.output<S> : undefined;
 
+/** PATCH and DELETE are those of older forms of routes. */
+export type RouteMethod = 'GET' | 'POST' | 'PATCH' | 'DELETE';
+
 export interface RouteDescription {
-  method: 'GET' | 'POST';
+  method: RouteMethod;
   /** `/api/v1/runs/{id}`. */
   path: string;
   operationId: string;
@@ -72,7 +75,7 @@ export function defineRoute<
   Q extends z.ZodObject | undefined = undefined,
   B extends Schema | undefined = undefined,
 >(route: {
-  method: 'GET' | 'POST';
+  method: RouteMethod;
   path: string;
   operationId: string;
   summary: string;
@@ -95,7 +98,7 @@ export function defineRoute<
     ...(body ? { body } : {}),
     async serve(server, request) {
       const caller = readCaller(request.incoming.headers);
-      const given = route.method === 'POST' ? await readJson(request.incoming, limit) : undefined;
+      const given = hasBody(route.method) ? await readJson(request.incoming, limit) : undefined;
       const input = {
         params: check(params, request.params, 'path'),
         query: check(query ?? noParameters, fieldsOf(request.query), 'query'),
@@ -119,6 +122,10 @@ export function defineRoute<
       return jsonResponse(reply.body, reply.status ?? route.answer.status, reply.headers);
     },
   };
+}
+
+export function hasBody(method: RouteMethod): boolean {
+  return method === 'POST' || method === 'PATCH';
 }
 
 /** A parameter that a route does not know is refused, also where it knows none. */
