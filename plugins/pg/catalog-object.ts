@@ -1,4 +1,5 @@
 // One object of a database as pg.catalog tells it.
+import type { Json } from 'cronwright/plugin';
 import { z } from 'zod';
 
 export const kinds = [
@@ -12,6 +13,15 @@ export const kinds = [
 ] as const;
 
 export type Kind = (typeof kinds)[number];
+
+/** `relkind` of pg_class. */
+export const kindOfRelation: Readonly<Record<string, Kind>> = {
+  r: 'table',
+  p: 'partitioned_table',
+  f: 'foreign_table',
+  v: 'view',
+  m: 'materialized_view',
+};
 
 const column = z.object({
   name: z.string(),
@@ -42,6 +52,19 @@ export type CatalogObject = z.infer<typeof catalogObject>;
 
 /** The schemas that no user has made. */
 export const systemSchemas = ['pg_catalog', 'pg_toast', 'information_schema', 'crdb_internal', 'pg_extension'] as const;
+
+/** What is looked at. */
+export interface Extent {
+  /** Undefined: all but the system's. */
+  schemas?: readonly string[] | undefined;
+  /** Of one object; undefined: all of the schemas. */
+  oid?: number | undefined;
+}
+
+/** The parameters of every query that uses `inSchemas`. */
+export function paramsOf({ schemas, oid }: Extent): Json[] {
+  return [schemas ? [...schemas] : null, [...systemSchemas], oid ?? null];
+}
 
 /** `$1`: the schemas asked for, or null; `$2`: those of the system. */
 export const inSchemas = `(case when $1::text[] is null

@@ -37,9 +37,9 @@ export const catalog = defineStep({
       "select current_database()::text as database, split_part(version(), ' on ', 1) as server",
     );
     ctx.progress({ done: 0, total: 2, message: 'tables and views' });
-    const relations = await readRelations(sql, given.schemas);
+    const relations = await readRelations(sql, { schemas: given.schemas });
     ctx.progress({ done: 1, total: 2, message: 'functions' });
-    const functions = await readFunctions(sql, given.schemas);
+    const functions = await readFunctions(sql, { schemas: given.schemas });
     const found = [...relations, ...functions];
     requireSchemas(given.schemas, new Set(found.map(({ schema }) => schema)));
     const objects = found.filter(({ kind }) => given.kinds === undefined || given.kinds.includes(kind));

@@ -1,13 +1,13 @@
 // Tables and views of a database, each with its columns, keys, constraints and indexes, in four queries.
 import type { Json, SqlConnection } from 'cronwright/plugin';
-import { type CatalogObject, inSchemas, type Kind, systemSchemas } from './catalog-object.ts';
+import { type CatalogObject, type Extent, inSchemas, kindOfRelation, paramsOf } from './catalog-object.ts';
 
 const relations = `
   select c.oid::int8 as id, n.nspname::text as schema, c.relname::text as name, c.relkind::text as relkind,
     obj_description(c.oid, 'pg_class') as comment, c.reltuples::float8 as estimated_rows,
     case when c.relkind in ('v', 'm') then pg_get_viewdef(c.oid) end as definition
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-  where c.relkind in ('r', 'p', 'f', 'v', 'm') and ${inSchemas}
+  where c.relkind in ('r', 'p', 'f', 'v', 'm') and ${inSchemas} and ($3::int8 is null or c.oid::int8 = $3)
   order by 2, 4, 3`;
 
 const columns = `
@@ -17,6 +17,7 @@ const columns = `
   join pg_catalog.pg_class c on c.oid = a.attrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
   where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p', 'f', 'v', 'm') and ${inSchemas}
+    and ($3::int8 is null or a.attrelid::int8 = $3)
   order by a.attrelid, a.attnum`;
 
 const constraints = `
@@ -25,31 +26,20 @@ const constraints = `
       join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.attnum order by u.n) as columns
   from pg_catalog.pg_constraint k join pg_catalog.pg_namespace n on n.oid = k.connamespace
   where k.conrelid <> 0 and k.contype in ('p', 'f', 'u', 'c', 'x') and ${inSchemas}
+    and ($3::int8 is null or k.conrelid::int8 = $3)
   order by k.conrelid, k.conname`;
 
 const indexes = `
   select i.indrelid::int8 as id, x.relname::text as name, i.indisunique as unique, pg_get_indexdef(i.indexrelid) as definition
   from pg_catalog.pg_index i join pg_catalog.pg_class x on x.oid = i.indexrelid
   join pg_catalog.pg_namespace n on n.oid = x.relnamespace
-  where not i.indisprimary and ${inSchemas}
+  where not i.indisprimary and ${inSchemas} and ($3::int8 is null or i.indrelid::int8 = $3)
   order by i.indrelid, x.relname`;
 
 type Row = Record<string, Json>;
 
-const kindOf: Readonly<Record<string, Kind>> = {
-  r: 'table',
-  p: 'partitioned_table',
-  f: 'foreign_table',
-  v: 'view',
-  m: 'materialized_view',
-};
-
-/** `schemas` undefined: all but the system's. */
-export async function readRelations(
-  sql: SqlConnection,
-  schemas: readonly string[] | undefined,
-): Promise<CatalogObject[]> {
-  const params = [schemas ? [...schemas] : null, [...systemSchemas]];
+export async function readRelations(sql: SqlConnection, extent: Extent): Promise<CatalogObject[]> {
+  const params = paramsOf(extent);
   const read = async (text: string) => (await sql.query(text, params)).rows;
   const found = await read(relations);
   const columnsOf = byRelation(await read(columns));
@@ -83,7 +73,7 @@ function toObject(
   return {
     schema: text(row.schema),
     name: text(row.name),
-    kind: kindOf[text(row.relkind)] ?? 'table',
+    kind: kindOfRelation[text(row.relkind)] ?? 'table',
     comment: textOrNull(row.comment),
     // Below zero: never analysed.
     estimated_rows: typeof row.estimated_rows === 'number' && row.estimated_rows >= 0 ? row.estimated_rows : null,
