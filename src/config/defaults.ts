@@ -43,6 +43,12 @@ export const settingDefaults = {
   'timing.prune': define('10m', 'duration', 'small deletions often, instead of large ones at night'),
   'timing.stuck': define('10m', 'duration', 'no progress for this long is an alert'),
   'tracing.sample': define(1, 'share of runs', 'whoever sets an endpoint wants to see every run'),
+  'llm.providers.NAME.base_url': define('https://api.openai.com/v1', 'URL', 'the API that all the others imitate'),
+  'llm.providers.NAME.max_tokens': define(4_096, 'tokens', 'bounds what one answer can cost; longer texts say so'),
+  'llm.providers.NAME.timeout': define('2m', 'duration', 'a long answer takes a minute; a hung call must not cost ten'),
+  'llm.providers.NAME.stream': define(true, 'true | false', 'a long answer shows that it comes'),
+  'llm.providers.NAME.json': define('schema', 'schema | object | text', 'the only one that providers themselves keep'),
+  'llm.estimate_per_item': define(0.05, 'US dollars an item', 'a page of text from a large model'),
   'log.level': define(
     'info',
     'level',

@@ -1,5 +1,6 @@
 // The settings in effect for people and for GET /config: every value with its source, secrets masked.
 import { maskUrl } from '../base/mask-url.ts';
+import type { LlmSettings } from './llm-settings.ts';
 import type { SettingSource, Settings } from './load-settings.ts';
 
 export interface DescribedSetting {
@@ -36,6 +37,9 @@ export function describeSettings(settings: Settings): DescribedSetting[] {
     'tracing.endpoint': settings.tracing.endpoint === undefined ? null : maskUrl(settings.tracing.endpoint),
     'tracing.headers': settings.tracing.headers === undefined ? null : mask,
     'tracing.sample': settings.tracing.sample,
+    'llm.default': settings.llm.default,
+    'llm.providers': describeProviders(settings.llm.providers),
+    'llm.estimate_per_item': settings.llm.estimatePerItem,
     'limits.live_runs_per_tenant': limits.liveRunsPerTenant,
     'limits.logs_per_run': limits.logBytesPerRun,
     tenants: settings.sharedLimits.tenants,
@@ -54,6 +58,22 @@ export function describeSettings(settings: Settings): DescribedSetting[] {
     'log.level': settings.log.level,
   };
   return Object.entries(values).map(([key, value]) => ({ key, value, source: sourceOf(settings, key) }));
+}
+
+/** Names of secrets are no secrets; a header's text may be one. */
+function describeProviders(providers: LlmSettings['providers']): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(providers).map(([name, { baseUrl, headers, ...rest }]) => {
+      const shown = Object.entries(headers).map(([header, value]) => [
+        header,
+        typeof value === 'string' ? mask : value,
+      ]);
+      return [
+        name,
+        { baseUrl: baseUrl === undefined ? null : maskUrl(baseUrl), ...rest, headers: Object.fromEntries(shown) },
+      ];
+    }),
+  );
 }
 
 function sourceOf(settings: Settings, key: string): SettingSource {

@@ -7,6 +7,7 @@ import type { SharedLimits } from '../domain/shared-limits.ts';
 import { buildCalendar } from './build-pipeline.ts';
 import { settingsJsonSchema } from './json-schema.ts';
 import { formatKeyPath } from './key-path.ts';
+import { type LlmSettings, llmProblems, llmSettings } from './llm-settings.ts';
 import { type SettingsShape, settingsSchema } from './settings-schema.ts';
 import { type TracingSettings, tracingSettings } from './tracing-settings.ts';
 import { readYaml, type YamlDocument } from './yaml-source.ts';
@@ -62,6 +63,7 @@ export interface Settings {
   /** What is sent when a run fails; `with` may hold expressions. */
   onFailure: readonly { uses: string; with: Readonly<Record<string, unknown>> }[];
   tracing: TracingSettings;
+  llm: LlmSettings;
   limits: { liveRunsPerTenant: number; logBytesPerRun: number };
   /** Of tenants and queues. */
   sharedLimits: SharedLimits;
@@ -132,6 +134,10 @@ export async function loadSettings(options: LoadSettingsOptions): Promise<Settin
   const parsed = settingsSchema.safeParse(value);
   if (!parsed.success) problems.push(...describeProblems(parsed.error, value, file.document, sources));
   if (parsed.success) problems.push(...timingProblems(parsed.data, file.document));
+  for (const { keyPath, ...problem } of parsed.success ? llmProblems(parsed.data, options.env) : []) {
+    if (keyPath === undefined) problems.push(problem);
+    else problems.push({ ...file.document?.placeOf(keyPath), path: formatKeyPath(keyPath), ...problem });
+  }
   if (!parsed.success || problems.length > 0) {
     throw new CronwrightError('invalid_config', 'the settings are not valid', { problems });
   }
@@ -201,7 +207,7 @@ function describeProblems(
     const source = sources[key];
     // A database URL, a connection or a misplaced secret must not be repeated in a message.
     const { got: _got, ...withoutGot } = problem;
-    const shown = /^(database_url|connections|secrets)\b/.test(key) ? withoutGot : problem;
+    const shown = /^(database_url|connections|secrets|llm)\b/.test(key) ? withoutGot : problem;
     if (override && source === 'flag') return { path: override.flagName, ...shown };
     if (override && source === 'environment') return { path: override.variable, ...shown };
     const place = document && (atKey ? document.placeOfKey(path) : document.placeOf(path));
@@ -286,6 +292,7 @@ function buildSettings(
     ...artifactsDirOf(shape, workingDir),
     onFailure: shape.on_failure,
     tracing: tracingSettings(shape.tracing, options.env, sources),
+    llm: llmSettings(shape, options.env, sources),
     limits: {
       liveRunsPerTenant: limits.live_runs_per_tenant,
       logBytesPerRun: limits.logs_per_run,

@@ -1,6 +1,7 @@
 // What may stand in cronwright.yaml: the schema that makes the types, the checks and the JSON Schema for editors.
 import { z } from 'zod';
 import { settingDefaults as defaults } from './defaults.ts';
+import { llmSchema } from './llm-schema.ts';
 import { calendarSchema } from './pipeline-schema.ts';
 import { duration, hyphenId, says, text } from './schema-parts.ts';
 import { isHttpUrl } from './tracing-settings.ts';
@@ -157,6 +158,7 @@ export const settingsSchema = z
       })
       .prefault({})
       .describe('Spans of runs, steps and requests (docs/TRACING.md).'),
+    llm: llmSchema,
     limits: z
       .strictObject({
         live_runs_per_tenant: z

@@ -1,6 +1,7 @@
 // Writes docs/CONFIGURATION.md from the schemas and the defaults, so that the page cannot say anything else than the code does.
 import { type Default, fileLimits, pipelineDefaults, settingDefaults } from '../../src/config/defaults.ts';
 import { pipelineJsonSchema, settingsJsonSchema } from '../../src/config/json-schema.ts';
+import { llmDefaultVariable } from '../../src/config/llm-settings.ts';
 import { settingOverrides } from '../../src/config/load-settings.ts';
 import { tracingVariables } from '../../src/config/tracing-settings.ts';
 
@@ -132,8 +133,9 @@ function overrideRows(): string {
   return [
     ['configuration directory', '--config', 'CRONWRIGHT_CONFIG'],
     ...settingOverrides.map(({ key, flagName, variable }) => [`\`${key}\``, flagName, variable]),
+    ['`llm.default`', '', llmDefaultVariable],
     ['token of the API', '--token', 'CRONWRIGHT_TOKEN'],
   ]
-    .map(([setting, flag, variable]) => `| ${setting} | \`${flag}\` | \`${variable}\` |`)
+    .map(([setting, flag, variable]) => `| ${setting} | ${flag ? `\`${flag}\`` : ''} | \`${variable}\` |`)
     .join('\n');
 }
