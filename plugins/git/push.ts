@@ -71,7 +71,7 @@ export const push = defineStep({
     if (note === undefined) return;
     const clone = insideWorkspace(ctx.workspace, options.path);
     const remote = parseTarget(options.remote, ctx.host.dataDir);
-    await undoPush(ctx, await openGit(ctx), { clone, remote, branch: options.branch, note });
+    await undoPush(ctx, await openGit(ctx), { clone, remote, note });
   },
 });
 

@@ -4,9 +4,13 @@ import type { Git } from './git-command.ts';
 import type { Remote } from './remote.ts';
 
 /** Full hash of the branch's tip in the target; undefined where the branch, or a target on this machine, does not exist yet. */
-export async function targetTip(git: Git, clone: string, target: Remote, branch: string): Promise<string | undefined> {
+export function targetTip(git: Git, clone: string, target: Remote, branch: string): Promise<string | undefined> {
+  return refTip(git, clone, target, `refs/heads/${branch}`);
+}
+
+/** The same of any ref, by its full name. */
+export async function refTip(git: Git, clone: string, target: Remote, name: string): Promise<string | undefined> {
   if (target.path !== undefined && !existsSync(target.path)) return undefined;
-  const name = `refs/heads/${branch}`;
   const listing = await git.run(['ls-remote', '--', target.url, name], { cwd: clone, remote: target });
   for (const line of listing.split('\n')) {
     const [hash = '', ref] = line.split('\t');

@@ -1,17 +1,17 @@
-// Takes a push back: the branch of the remote becomes what it was before, provided that it is still at our commit.
+// Takes a push back: the ref of the remote becomes what it was before, provided that it is still at our commit.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type StepContext, StepError } from 'cronwright/plugin';
 import type { Git, GitResult } from './git-command.ts';
 import { classifyGitFailure } from './git-failure.ts';
 import type { Remote } from './remote.ts';
-import { targetTip } from './target-branch.ts';
+import { refTip } from './target-branch.ts';
 
-interface PushNote {
+export interface PushNote {
   ref: string;
   /** What we push. */
   commit: string;
-  /** Where the branch was before; null: there was none. */
+  /** Where the ref was before; null: there was none. */
   former: string | null;
 }
 
@@ -24,27 +24,32 @@ export async function loadPushNote(ctx: StepContext): Promise<PushNote | undefin
 export async function undoPush(
   ctx: StepContext,
   git: Git,
-  options: { clone: string; remote: Remote; branch: string; note: PushNote },
+  options: { clone: string; remote: Remote; note: PushNote },
 ): Promise<void> {
-  const { remote, branch, note } = options;
+  const { remote, note } = options;
   const { ref, commit, former } = note;
   const here = await placeToPushFrom(ctx, git, options.clone);
-  const tip = (await targetTip(git, here, remote, branch)) ?? null;
+  const tip = (await refTip(git, here, remote, ref)) ?? null;
   if (tip === former) return;
   if (tip !== commit) return tellMoved(ctx, note, tip);
   const result =
     remote.path === undefined ? await pushBack(git, here, remote, note) : await setBack(git, remote.path, note);
   if (result.ok) {
-    ctx.log.info(former === null ? 'branch of the remote deleted' : 'branch of the remote put back', { ref, former });
+    ctx.log.info(`${kindOf(ref)} of the remote ${former === null ? 'deleted' : 'put back'}`, { ref, former });
     return;
   }
-  const now = (await targetTip(git, here, remote, branch)) ?? null;
+  const now = (await refTip(git, here, remote, ref)) ?? null;
   if (now !== commit && now !== former) return tellMoved(ctx, note, now);
   if (now !== former) throw failureOf(note, result);
 }
 
 function tellMoved(ctx: StepContext, { ref, commit, former }: PushNote, tip: string | null): void {
-  ctx.log.warn('left as it is: somebody else has moved the branch since', { ref, commit, former, remote_commit: tip });
+  const text = `left as it is: somebody else has moved the ${kindOf(ref)} since`;
+  ctx.log.warn(text, { ref, commit, former, remote_commit: tip });
+}
+
+function kindOf(ref: string): string {
+  return ref.startsWith('refs/heads/') ? 'branch' : 'record';
 }
 
 /** On this machine no push is needed: it would refuse to delete the branch that HEAD names, and needs the commits at hand. */

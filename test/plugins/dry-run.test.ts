@@ -77,8 +77,32 @@ function pushCase(): Case {
   };
 }
 
+/** A remote whose branch `docs` has a commit more than `main`. */
+function prCase(): Case {
+  const { input, overrides } = pushCase();
+  const { workspaceDir, dataDir } = overrides as { workspaceDir: string; dataDir: string };
+  const bare = join(dataDir, 'repositories/docs.git');
+  const git = (...args: string[]) =>
+    execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@example.org', ...args], {
+      cwd: join(workspaceDir, 'repo'),
+      encoding: 'utf8',
+    });
+  git('init', '--quiet', '--bare', bare);
+  git('push', '--quiet', bare, 'docs:main');
+  writeFileSync(join(workspaceDir, 'repo', 'b'), 'b');
+  git('add', '.');
+  git('commit', '--quiet', '-m', 'b');
+  git('push', '--quiet', bare, 'docs');
+  return {
+    input: { remote: (input as { remote: string }).remote, head: 'docs', base: 'main', title: 't' },
+    overrides: { workspaceDir, dataDir },
+    isUntouched: () => !git('ls-remote', bare).includes('refs/cronwright/pr/'),
+  };
+}
+
 const cases: Readonly<Record<string, () => Case>> = {
   'file.write': fileCase,
+  'git.pr': prCase,
   'git.push': pushCase,
   'http.request': () => ({ input: { url: `http://127.0.0.1:${port}/`, method: 'POST' }, isUntouched: nobodyCalled }),
   'notify.email': () => ({
