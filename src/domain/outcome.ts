@@ -11,6 +11,8 @@ export interface StoredError {
   retryAfterMs?: number;
   /** For `rate_limited`: what else is limited with it. */
   key?: string;
+  /** No item of a fan-out can do better: all of them end with this one. */
+  scope?: 'run';
   /** Further facts for people: exit code, line, log excerpt. */
   details?: Json;
 }

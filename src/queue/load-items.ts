@@ -38,10 +38,12 @@ const states = statement(
   group by state`,
 );
 
+// What ended all items comes before what ended its own.
 const firstError = statement(
   'find_first_failed_item',
   `select error from cronwright.step_runs
-  where run_id = $1 and step = $2 and item >= 0 and state = 'failed' order by item limit 1`,
+  where run_id = $1 and step = $2 and item >= 0 and state = 'failed'
+  order by coalesce(error->>'scope', '') desc, item limit 1`,
 );
 
 export interface SettledItems {

@@ -20,6 +20,7 @@ export const storedError = z
     class: z.string(),
     retryAfterMs: z.number().optional(),
     key: z.string().optional().describe('of a rate limit that others keep, too'),
+    scope: z.literal('run').optional().describe('it ended all items of a fan-out, not only its own'),
     details: anyJson.optional(),
   })
   .meta({ id: 'StoredError', description: 'why a step or a run failed; never a stack, never a secret' });

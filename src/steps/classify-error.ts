@@ -40,6 +40,7 @@ export function toStoredError(thrown: unknown, mask: SecretMask): StoredError {
     stored.retryAfterMs = Math.max(0, retryAfterMs);
   const key = field(thrown, 'key');
   if (stored.class === 'rate_limited' && typeof key === 'string' && key !== '') stored.key = clean(key).slice(0, 500);
+  if (stored.class === 'fatal' && field(thrown, 'scope') === 'run') stored.scope = 'run';
   const details = detailsOf(thrown);
   if (details !== undefined) stored.details = mapStrings(details, (text) => storableText(mask.text(text)));
   return stored;

@@ -16,11 +16,20 @@ export class StepError extends Error {
   readonly key: string | undefined;
   /** Facts for people (exit code, line, excerpt of a log). Never secrets. */
   readonly details: Json | undefined;
+  /** `run`: no item of a fan-out can do better, so the step fails at once, whatever its `on_item_error` says. */
+  readonly scope: 'run' | undefined;
 
   constructor(
     errorClass: ErrorClass,
     message: string,
-    options: { name?: string; cause?: unknown; retryAfterMs?: number; key?: string; details?: Json } = {},
+    options: {
+      name?: string;
+      cause?: unknown;
+      retryAfterMs?: number;
+      key?: string;
+      details?: Json;
+      scope?: 'run' | undefined;
+    } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = options.name ?? 'StepError';
@@ -28,6 +37,7 @@ export class StepError extends Error {
     this.retryAfterMs = options.retryAfterMs;
     this.key = options.key;
     this.details = options.details;
+    this.scope = options.scope;
   }
 
   get [stepErrorBrand](): true {

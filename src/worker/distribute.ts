@@ -73,7 +73,9 @@ export async function distribute(
     // Those of an earlier try count: no item has two at once.
     const live = children.filter((child) => child.state === null);
     const failed = count(settled, isFailed);
-    const isStopped = failed > 0 && step.definition.foreach?.onItemError === 'fail';
+    // Of an item that ended all of them its child tells.
+    const isStopped =
+      failed > 0 && (step.definition.foreach?.onItemError === 'fail' || (await endedAll(run, step, deps)));
     const ranges = isStopped || isHolding(run) ? [] : nextRanges(step, settled, live);
     if (ranges.length > 0) {
       const made = await makeChildren(run, step, items, ranges, progress, deps);
@@ -113,7 +115,7 @@ async function takeOver(
     for (const child of lost) {
       // The item that failed has ended it: the others are for the next try.
       const isTold = child.state === 'failed' && failed.some((item) => item >= child.from && item < child.to);
-      if (!stops || !isTold) failRest(run, step, child, known, deps);
+      if ((!stops && child.error?.scope !== 'run') || !isTold) failRest(run, step, child, known, deps);
     }
   }
   for (const child of ended) if (!child.isPart) await noteRunOfItem(run, step, child, deps);
@@ -241,6 +243,10 @@ async function makeChildren(
     noteStep(run, step, child.child.from, started, { event: 'item.completed' }, deps.clock);
   }
   return (await flushRun(run, deps)) ? 'made' : 'lease_lost';
+}
+
+async function endedAll(run: LiveRun, step: CompiledStep, deps: ExecuteDeps): Promise<boolean> {
+  return (await findItemError(deps.db, run.claimed.runId, step.definition.id))?.scope === 'run';
 }
 
 async function itemErrorOf(run: LiveRun, step: CompiledStep, total: number, deps: ExecuteDeps): Promise<StoredError> {

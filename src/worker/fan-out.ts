@@ -46,9 +46,10 @@ export async function fanOut(
   let collected = step.isCollected ? sizeOf(all.map((item) => item.progress.output)) : 0;
   let waiting: Wait | undefined;
   let stop: AttemptsEnd | undefined;
-  let firstError: StoredError | undefined =
-    all.find((item) => item.progress.state === 'failed')?.progress.error ?? undefined;
-  if (firstError && onItemError === 'fail') stop = { kind: 'failed' };
+  const failedBefore = all.filter((item) => item.progress.state === 'failed');
+  const decisive = failedBefore.find((item) => item.progress.error?.scope === 'run') ?? failedBefore[0];
+  let firstError: StoredError | undefined = decisive?.progress.error ?? undefined;
+  if (firstError && (onItemError === 'fail' || firstError.scope === 'run')) stop = { kind: 'failed' };
   const lane = async () => {
     while (!stop && next < open.length && !isHolding(run)) {
       const item = open[next];
@@ -84,7 +85,7 @@ export async function fanOut(
       report();
       if (end.kind === 'failed') {
         const { error } = item.progress;
-        const isOver = isOutOfTime(run, error);
+        const isOver = isOutOfTime(run, error) || error?.scope === 'run';
         if (isOver || firstError === undefined) firstError = error ?? undefined;
         if (isOver || onItemError === 'fail') stop = { kind: 'failed' };
       }

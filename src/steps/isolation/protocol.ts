@@ -45,6 +45,7 @@ export interface RemoteError {
   class: string;
   retryAfterMs?: number;
   key?: string;
+  scope?: 'run';
   details?: Json;
 }
 

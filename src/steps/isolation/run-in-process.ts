@@ -214,6 +214,7 @@ function remoteError(thrown: unknown): StepError {
     ...(typeof error.name === 'string' ? { name: error.name } : {}),
     ...(typeof error.retryAfterMs === 'number' ? { retryAfterMs: error.retryAfterMs } : {}),
     ...(typeof error.key === 'string' ? { key: error.key } : {}),
+    ...(error.scope === 'run' ? { scope: 'run' } : {}),
     ...(error.details === undefined ? {} : { details: error.details as Json }),
   });
 }

@@ -101,6 +101,7 @@ export interface StepFailure {
   message: string;
   class: ErrorClass;
   retryAfterMs?: number;
+  scope?: 'run';
   details?: Json;
 }
 

@@ -97,3 +97,12 @@ describe('classify', () => {
     expect(JSON.stringify(toStoredError(error, new SecretMask([]))).length).toBeLessThan(75_000);
   });
 });
+
+describe('an error that ends all items', () => {
+  it('says so only where it is fatal', () => {
+    const stored = (errorClass: 'fatal' | 'transient') =>
+      toStoredError(new StepError(errorClass, 'no key', { scope: 'run' }), new SecretMask());
+    expect(stored('fatal')).toMatchObject({ class: 'fatal', scope: 'run' });
+    expect(stored('transient')).not.toHaveProperty('scope');
+  });
+});
