@@ -49,7 +49,7 @@ export function coverageOf(modules: readonly Module[], pages: readonly Page[]): 
 }
 
 /** What is passed on from elsewhere may be no more than a line of code. */
-function isNamed({ names }: Page, symbol: ModuleSymbol): boolean {
+export function isNamed({ names }: Page, symbol: ModuleSymbol): boolean {
   const line = symbol.kind === 're-export' ? symbol.signature : symbol.name;
   return names.has(symbol.name.replace(/\s+/g, ' ').trim()) || names.has(line.trim());
 }

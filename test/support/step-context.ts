@@ -1,7 +1,7 @@
 // Runs step types through the real host, with services that keep in memory what the step did.
 import { randomUUID } from 'node:crypto';
 import { createEventBus, type EventBus } from '../../src/observe/events.ts';
-import type { Json, PluginDefinition, SqlConnection } from '../../src/steps/api.ts';
+import type { Json, LlmAnswer, LlmRequest, PluginDefinition, SqlConnection } from '../../src/steps/api.ts';
 import type { Attempt, AttemptServices } from '../../src/steps/attempt-services.ts';
 import { builtInPlugins } from '../../src/steps/built-in-plugins.ts';
 import { loadPlugins, type PluginSource } from '../../src/steps/load-plugins.ts';
@@ -19,6 +19,8 @@ export interface Overrides extends Partial<Attempt> {
   /** Secrets that `ctx.secrets.get` finds. */
   secretValues?: Record<string, string>;
   sql?: (name: string, options: { readOnly: boolean }) => Promise<SqlConnection>;
+  /** What a model answers. Default: the request's template. */
+  llm?: (request: LlmRequest) => LlmAnswer | Promise<LlmAnswer>;
   /** Absolute; a fresh folder where absent. */
   workspaceDir?: string;
   /** Absolute; a fresh folder where absent. */
@@ -126,6 +128,7 @@ function recordingServices(
       if (!options.sql) throw new Error(`there is no connection ${name}`);
       return options.sql(name, connectionOptions);
     },
+    ...(options.llm ? { llm: options.llm } : {}),
     onSeen: (seen) => void options.onSeen?.(seen),
   });
 }

@@ -1,0 +1,45 @@
+// Step docs.pending: which objects are still to be documented, and which are left out because they are.
+import { defineStep } from 'cronwright/plugin';
+import { z } from 'zod';
+import { documentedIds, storePlace } from './document-store.ts';
+
+const object = z.object({ id: z.string().min(1).max(500), name: z.string() });
+
+const input = z.strictObject({
+  store: storePlace,
+  objects: z.array(z.looseObject(object.shape)).max(10_000).describe('As pg.objects gives them.'),
+  mode: z
+    .enum(['skip_existing', 'regenerate_all'])
+    .default('skip_existing')
+    .describe('Whether objects that have a document are left out, or documented again.'),
+});
+
+const output = z.object({
+  mode: z.enum(['skip_existing', 'regenerate_all']),
+  total: z.int(),
+  todo: z.array(object).describe('In the order of `objects`.'),
+  skipped: z.array(object),
+});
+
+export const pending = defineStep({
+  description: 'Splits objects into those to document and those that are documented.',
+  input,
+  output,
+  effects: 'none',
+  idempotency: 'natural',
+  isolation: 'inline',
+  weight: 'light',
+  async run(ctx, { store, objects, mode }) {
+    const all = objects.map(({ id, name }) => ({ id, name }));
+    if (mode === 'regenerate_all') return { mode, total: all.length, todo: all, skipped: [] };
+    const sql = await ctx.sql(store.connection, { readOnly: true });
+    const documented = await documentedIds(
+      sql,
+      store.table,
+      all.map(({ id }) => id),
+    );
+    const isDocumented = ({ id }: { id: string }) => documented.has(id);
+    const skipped = all.filter(isDocumented);
+    return { mode, total: all.length, todo: all.filter((one) => !isDocumented(one)), skipped };
+  },
+});
