@@ -9,11 +9,13 @@ export const builtInPlugins: BuiltInPlugins = {
   file: () => import('../../plugins/file/index.ts'),
   git: () => import('../../plugins/git/index.ts'),
   http: () => import('../../plugins/http/index.ts'),
+  latex: () => import('../../plugins/latex/index.ts'),
   notify: () => import('../../plugins/notify/index.ts'),
   pg: () => import('../../plugins/pg/index.ts'),
   pipeline: () => import('../../plugins/pipeline/index.ts'),
   shell: () => import('../../plugins/shell/index.ts'),
   sql: () => import('../../plugins/sql/index.ts'),
+  task: () => import('../../plugins/task/index.ts'),
   text: () => import('../../plugins/text/index.ts'),
   wait: () => import('../../plugins/wait/index.ts'),
 };
