@@ -52,6 +52,7 @@ export function createApp(options: AppOptions): App {
   let reloadNow: () => Promise<void> = () => Promise.resolve();
   let reloading: Promise<void> = Promise.resolve();
   let limits = settings.sharedLimits;
+  let budgets = settings.budgets;
   /** As a reload reads them: without what flags have set. */
   let filed = settings;
   let stopping: Promise<void> | undefined;
@@ -137,7 +138,7 @@ export function createApp(options: AppOptions): App {
         pipelines: running.catalog,
         artifactFiles: running.artifactFiles,
         effectiveConfig: () => ({
-          settings: describeSettings({ ...settings, sharedLimits: limits }),
+          settings: describeSettings({ ...settings, sharedLimits: limits, budgets }),
           config_hash: running.catalog.hash,
         }),
         readiness: () => readiness.check(),
@@ -174,6 +175,11 @@ export function createApp(options: AppOptions): App {
           await running.applyLimits(fresh.sharedLimits);
           limits = fresh.sharedLimits;
           log.info({ ...limits }, 'limits of tenants and queues changed');
+        }
+        if (JSON.stringify(fresh.budgets) !== JSON.stringify(budgets)) {
+          running.applyBudgets(fresh.budgets);
+          budgets = fresh.budgets;
+          log.info({ budgets }, 'budgets changed');
         }
         if (needsRestart(filed, fresh)) log.warn({}, 'cronwright.yaml changed: restart to put its settings in force');
         const pipelines = await loadCheckedPipelines({ ...settings, calendars: fresh.calendars }, registry);
@@ -215,6 +221,6 @@ const embeddedNotice =
 function needsRestart(before: Settings, after: Settings): boolean {
   // What a reload puts in force is looked at apart.
   const shown = ({ onFailure, ...settings }: Settings) =>
-    JSON.stringify([describeSettings({ ...settings, onFailure, sharedLimits: before.sharedLimits }), onFailure]);
+    JSON.stringify([describeSettings({ ...settings, onFailure, sharedLimits: before.sharedLimits, budgets: before.budgets }), onFailure]);
   return shown({ ...before, sources: {} }) !== shown({ ...after, sources: {} });
 }

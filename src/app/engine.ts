@@ -5,10 +5,12 @@ import { uuidv7 } from 'uuidv7';
 import { type AdjustableClock, createAdjustableClock } from '../base/clock.ts';
 import type { LoadedPipelines } from '../config/load-pipelines.ts';
 import type { Settings } from '../config/load-settings.ts';
+import { announceRuns } from '../control/announce-runs.ts';
 import type { ControlContext } from '../control/control-context.ts';
 import { createLiveRunLimit } from '../control/live-run-limit.ts';
 import type { Database } from '../db/database.ts';
 import { migrate } from '../db/migrate.ts';
+import type { Budgets } from '../domain/budget.ts';
 import type { PipelineCatalog } from '../domain/pipeline-catalog.ts';
 import type { SharedLimits } from '../domain/shared-limits.ts';
 import { createAger } from '../maintenance/ager.ts';
@@ -20,6 +22,7 @@ import { createFairOrder } from '../queue/fair-order.ts';
 import { forgetNode, leaveNode, registerNode } from '../queue/register-node.ts';
 import { setLimits } from '../queue/set-limits.ts';
 import { createScheduler } from '../schedule/scheduler.ts';
+import { createSensorWatch } from '../schedule/sensor-watch.ts';
 import { createStallWatch } from '../schedule/stall-watch.ts';
 import { createObservedStep } from '../steps/observed-step.ts';
 import { findProblems } from '../steps/parse-with-schema.ts';
@@ -93,6 +96,8 @@ export interface Engine {
   apply(pipelines: Pick<LoadedPipelines, 'pipelines' | 'hash'>): Promise<void>;
   /** Limits of tenants and queues, as this node's settings say now. */
   applyLimits(limits: SharedLimits): Promise<void>;
+  /** What tenants may spend, as this node's settings say now. */
+  applyBudgets(budgets: Budgets): void;
   /** Hears that another node may have written history. Returns what ends it. */
   onHistory(listener: () => void): () => void;
   /** Claims nothing (true), or takes it up again once none of those who said so does any more; what runs goes on. */
@@ -156,7 +161,10 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
     events,
     wake: {
       work: () => pool.wake(),
-      schedules: () => scheduler.wake(),
+      schedules() {
+        scheduler.wake();
+        sensors.wake();
+      },
       requests: () => heartbeat.beatNow(),
       history() {
         for (const listener of historyListeners) listener();
@@ -185,6 +193,7 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
       if (!isRunning) return;
       await register();
       scheduler.wake();
+      sensors.wake();
       pool.wake();
     },
   });
@@ -240,6 +249,7 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
       else hints.tell('requests', holder);
     },
   };
+  let budgets = settings.budgets;
   const observed = createObservedStep({
     services: createAttemptHost({
       db,
@@ -253,6 +263,7 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
       onWorkspace: (id) => workspaces.note(id),
       onOutbox: () => outbox.wake(),
       children,
+      budgets: () => budgets,
       connection: (name, readOnly) => connection(name, readOnly),
     }),
     events,
@@ -359,6 +370,21 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
       timers.wake();
     },
   });
+  const sensors = createSensorWatch({
+    db,
+    clock,
+    events,
+    registry,
+    catalog: inForce,
+    secrets,
+    host,
+    connection,
+    baseEnv: execute.baseEnv,
+    followConfig: (seq) => config.follow(seq),
+    refusal: room.refusal,
+    announce: (runs) => announceRuns(control, runs),
+    random: options.random ?? Math.random,
+  });
   const timers = createRunTimers({
     db,
     clock,
@@ -383,6 +409,31 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
     onReady: offerWork,
   });
   const ager = createAger({ db, clock, events, limits: () => terms.limits, onAged: offerWork });
+  const control: ControlContext = {
+    db,
+    clock,
+    events,
+    pipelines: inForce,
+    liveRunsPerTenant: settings.limits.liveRunsPerTenant,
+    liveRunsOf: terms.liveRunsOf,
+    async outputProblems(stepType, value) {
+      const type = registry.get(stepType);
+      return type === undefined ? [] : findProblems(type.definition.output, value);
+    },
+    wake: {
+      workers: offerWork,
+      timers: () => timers.wake(),
+      scheduler() {
+        scheduler.wake();
+        sensors.wake();
+        hints.tell('schedules');
+      },
+      requests(holder) {
+        if (holder === null || holder === node.id) heartbeat.beatNow();
+        if (holder !== node.id) hints.tell('requests', holder ?? undefined);
+      },
+    },
+  };
   const services = [order, ager, ...upkeep, timers, ...(options.schedules ? [outbox] : [])];
 
   async function admitFreed(keys: readonly { tenant: string; key: string }[]): Promise<void> {
@@ -418,6 +469,8 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
     const stallWatch = createStallWatch({ db, events, everyMs: 60_000 });
     await stallWatch.start();
     cleanUps.add('stall-watch', () => stallWatch.stop());
+    await sensors.start();
+    cleanUps.add('sensors', () => sensors.stop());
     // Where one process owns the database there is nobody to look at.
     if (isAlone) events.emit('nodes.counted', { live: 1, hashes: 1 });
     else {
@@ -435,30 +488,7 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
     clock,
     catalog: inForce,
     artifactFiles,
-    control: {
-      db,
-      clock,
-      events,
-      pipelines: inForce,
-      liveRunsPerTenant: settings.limits.liveRunsPerTenant,
-      liveRunsOf: terms.liveRunsOf,
-      async outputProblems(stepType, value) {
-        const type = registry.get(stepType);
-        return type === undefined ? [] : findProblems(type.definition.output, value);
-      },
-      wake: {
-        workers: offerWork,
-        timers: () => timers.wake(),
-        scheduler() {
-          scheduler.wake();
-          hints.tell('schedules');
-        },
-        requests(holder) {
-          if (holder === null || holder === node.id) heartbeat.beatNow();
-          if (holder !== node.id) hints.tell('requests', holder ?? undefined);
-        },
-      },
-    },
+    control,
     sinceLastBeatMs: () => heartbeat.sinceLastBeatMs(),
     places: () => pool.places(),
     ownHash: () => config.ownHash,
@@ -471,10 +501,14 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
       await setLimits(db, terms.slotsFor(inForce.list()));
       timers.wake();
     },
+    applyBudgets(next) {
+      budgets = next;
+    },
     async apply(pipelines) {
       await config.apply(pipelines);
       await register();
       scheduler.wake();
+      sensors.wake();
       pool.wake();
     },
     pauseClaims: (isPaused, by = 'caller') => pool.pause(isPaused, by),
@@ -483,7 +517,7 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
       if (isStopped) return;
       isStopped = true;
       events.emit('node.stopping', { node: node.id, reason: `draining for at most ${drainMs} ms` });
-      await scheduler.stop();
+      await Promise.all([scheduler.stop(), sensors.stop()]);
       await pool.drain(drainMs);
       await cleanUps.run((name, error) => onCrash(name)(error));
     },

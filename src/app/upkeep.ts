@@ -6,6 +6,7 @@ import type { Settings } from '../config/load-settings.ts';
 import type { Database } from '../db/database.ts';
 import type { PipelineCatalog } from '../domain/pipeline-catalog.ts';
 import { createAfterWatch } from '../maintenance/after-watch.ts';
+import { createCostWatch } from '../maintenance/cost-watch.ts';
 import { createParentWatch } from '../maintenance/parent-watch.ts';
 import { createPauseSweep } from '../maintenance/pause-sweep.ts';
 import { createPruner } from '../maintenance/pruner.ts';
@@ -75,6 +76,7 @@ export function createUpkeep(options: UpkeepOptions): Service[] {
       idleMs: timing.rescueMs,
       onReady: options.onReady,
     }),
+    createCostWatch({ db, events, everyMs: timing.rescueMs * 3 }),
     createStuckWatch({ db, events, node, stuckMs: timing.stuckMs }),
     createUnservedWatch({
       db,

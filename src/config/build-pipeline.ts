@@ -6,9 +6,10 @@ import { conditionText } from '../domain/expressions/template.ts';
 import type { AfterDefinition, OnErrorRule, Pipeline, StepDefinition, StepLimits } from '../domain/pipeline.ts';
 import { fastRetry, type RetryPolicy, slowRetry } from '../domain/retry-policy.ts';
 import { type ScheduleCalendar, type ScheduleDefinition, scheduleDefaults } from '../domain/schedule.ts';
+import type { SensorDefinition } from '../domain/sensor.ts';
 import { pipelineDefaults as defaults } from './defaults.ts';
 import { parseDuration } from './duration.ts';
-import type { calendarSchema, PipelineShape, RetryShape, ScheduleShape, StepShape } from './pipeline-schema.ts';
+import type { calendarSchema, PipelineShape, RetryShape, ScheduleShape, SensorShape, StepShape } from './pipeline-schema.ts';
 import type { TimeoutShape } from './step-option-schemas.ts';
 
 type AfterShape = Extract<NonNullable<PipelineShape['after']>, { pipeline: string }>;
@@ -24,11 +25,13 @@ export function buildPipeline(shape: PipelineShape, calendars: Calendars): Pipel
     inputs: shape.inputs,
     env: shape.env,
     schedules: shape.schedules.map((schedule) => buildSchedule(schedule, shape, calendars)),
+    ...(shape.sensors.length > 0 ? { sensors: shape.sensors.map((sensor) => buildSensor(sensor, shape)) } : {}),
     priority: shape.priority,
     queue: shape.queue,
     ...(shape.runs_on ? { runsOn: [...new Set(shape.runs_on)].sort() } : {}),
     ...buildTimeout(shape.timeout, defaultTimeoutMs.run),
     ...(shape.concurrency ? { concurrency: shape.concurrency } : {}),
+    ...(shape.budget ? { budget: { perRun: shape.budget.per_run, onExceeded: shape.budget.on_exceeded } } : {}),
     ...(shape.retry ? { retry: buildRetry(shape.retry, slowRetry) } : {}),
     onInterrupted: shape.on_interrupted,
     ...(shape.on_exhausted === undefined ? {} : { onExhausted: shape.on_exhausted }),
@@ -165,6 +168,25 @@ function buildSchedule(shape: ScheduleShape, pipeline: PipelineShape, calendars:
     jitterMs: shape.jitter,
     ...(calendar ? { calendar } : {}),
     ...(shape.inputs ? { inputs: shape.inputs } : {}),
+    ...(shape.priority === undefined ? {} : { priority: shape.priority }),
+  };
+}
+
+function buildSensor(shape: SensorShape, pipeline: PipelineShape): SensorDefinition {
+  return {
+    id: `${pipeline.id}.${shape.id}`,
+    name: shape.id,
+    tenant: pipeline.tenant,
+    pipeline: pipeline.id,
+    ...(shape.description === undefined ? {} : { description: shape.description }),
+    enabled: shape.enabled,
+    uses: shape.uses,
+    with: shape.with,
+    everyMs: shape.every,
+    timeoutMs: shape.timeout,
+    ...(shape.first === undefined ? {} : { first: shape.first }),
+    maxRunsPerCheck: shape.max_runs_per_check,
+    inputs: shape.inputs,
     ...(shape.priority === undefined ? {} : { priority: shape.priority }),
   };
 }

@@ -13,6 +13,11 @@ function define<const Value>(value: Value, unit: string, reason: string): Defaul
   return { value, unit, reason };
 }
 
+/** Of settings and pipelines alike. */
+export const budgetDefaults = {
+  on_exceeded: define('fail', 'fail | wait', 'nobody may be there to ask, and a budget is meant to hold'),
+} as const;
+
 /** Settings (`cronwright.yaml`), by key path. */
 export const settingDefaults = {
   host: define('127.0.0.1', 'address', 'loopback only: nobody else reaches a daemon without a token'),
@@ -31,10 +36,12 @@ export const settingDefaults = {
   ),
   'limits.logs_per_run': define(10_485_760, 'bytes', 'a step that prints in a loop must not fill the database'),
   'tenants.NAME.weight': define(1, 'share', 'tenants are equal unless somebody says otherwise'),
+  'budgets.NAME.on_exceeded': budgetDefaults.on_exceeded,
   'retention.history': define('90d', 'duration', 'a quarter can be looked at whole'),
   'retention.keep_last': define(100, 'runs a pipeline', 'rare pipelines keep a past however old it is'),
   'retention.logs': define('30d', 'duration', 'logs are the largest part of the history'),
   'retention.occurrences': define('90d', 'duration', 'then they are kept as daily counts'),
+  'retention.costs': define('400d', 'duration', 'a month can be compared with that of the year before'),
   'timing.lease': define('30s', 'duration', 'outlasts a pause of the process; a dead node costs no more than this'),
   'timing.heartbeat': define('5s', 'duration', 'six tries within a lease; also how soon a cancel is seen'),
   'timing.poll': define('1s', 'duration', 'wake-ups make it faster; polling alone must do'),
@@ -62,6 +69,7 @@ export const pipelineDefaults = {
   priority: define(5, '1 (first) … 10', 'the middle, so that others can go before and after'),
   queue: define('default', 'id', 'every node serves it'),
   timeout: define('1h', 'duration', 'from the first claim; longer work says so'),
+  'budget.on_exceeded': budgetDefaults.on_exceeded,
   on_interrupted: define('retry', 'retry | wait_manual | fail', 'steps run at least once and have an idempotency key'),
   'steps.timeout': define('10m', 'duration, one attempt', 'a hung connection must not hold a worker'),
   'timeout.min': define(
@@ -125,6 +133,10 @@ export const pipelineDefaults = {
   'schedules.catchup.max': define(scheduleDefaults.catchup.max, 'runs', 'the newest are kept'),
   'schedules.grace': define('60s', 'duration', 'the granularity of cron'),
   'schedules.jitter': define('0s', 'duration', 'on time unless said otherwise'),
+  'sensors.every': define('1m', 'duration', 'soon enough for people, seldom enough for those who are asked'),
+  'sensors.timeout': define('60s', 'duration, one look', 'a hung connection must not keep a sensor from looking again'),
+  'sensors.enabled': define(true, 'true | false', 'a sensor that is written down is meant to look'),
+  'sensors.max_runs_per_check': define(100, 'runs', 'a surprise must not flood the queue; the rest follows at once'),
 } as const;
 
 /** Bounds on what a configuration file may be; above them it is refused before it is read further. */

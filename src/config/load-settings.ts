@@ -3,7 +3,9 @@ import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { CronwrightError, type Problem } from '../domain/errors.ts';
 import type { ScheduleCalendar } from '../domain/schedule.ts';
+import type { Budgets } from '../domain/budget.ts';
 import type { SharedLimits } from '../domain/shared-limits.ts';
+import { buildBudgets } from './budget-schema.ts';
 import { buildCalendar } from './build-pipeline.ts';
 import { settingsJsonSchema } from './json-schema.ts';
 import { formatKeyPath } from './key-path.ts';
@@ -67,7 +69,9 @@ export interface Settings {
   limits: { liveRunsPerTenant: number; logBytesPerRun: number };
   /** Of tenants and queues. */
   sharedLimits: SharedLimits;
-  retention: { historyMs: number; keepLast: number; logsMs: number; occurrencesMs: number };
+  /** What tenants may spend. */
+  budgets: Budgets;
+  retention: { historyMs: number; keepLast: number; logsMs: number; occurrencesMs: number; costsMs: number };
   timing: {
     leaseMs: number;
     heartbeatMs: number;
@@ -298,11 +302,13 @@ function buildSettings(
       logBytesPerRun: limits.logs_per_run,
     },
     sharedLimits: buildSharedLimits(shape),
+    budgets: buildBudgets(shape.budgets),
     retention: {
       historyMs: retention.history,
       keepLast: retention.keep_last,
       logsMs: retention.logs,
       occurrencesMs: retention.occurrences,
+      costsMs: retention.costs,
     },
     timing: {
       leaseMs: timing.lease,

@@ -1,5 +1,6 @@
 // What may stand in a pipeline file: the schema that makes the types, the checks and the JSON Schema for editors.
 import { z } from 'zod';
+import { pipelineBudgetSchema } from './budget-schema.ts';
 import { pipelineDefaults as defaults } from './defaults.ts';
 import { duration, hyphenId, nameId, says, text } from './schema-parts.ts';
 import { cacheSchema, limitsSchema, timeoutSchema } from './step-option-schemas.ts';
@@ -93,6 +94,42 @@ export const scheduleSchema = z
     priority: priority.optional().describe('Priority of the runs: 1 (first) … 10.'),
   })
   .describe('When the pipeline runs.');
+
+export const sensorSchema = z
+  .strictObject({
+    id: hyphenId.describe('Id within the pipeline; the full id is `pipeline.sensor`.'),
+    description: text.optional(),
+    uses: text.describe('Sensor type: `plugin.sensor`.'),
+    with: z
+      .record(z.string(), json)
+      .default({})
+      .describe('What the sensor is given; `secrets`, `env` and `tenant` are names in its expressions.'),
+    every: duration
+      .refine((ms) => ms >= 1_000, says('too often', 'at least 1s'))
+      .prefault(defaults['sensors.every'].value)
+      .describe('From the end of one look to the next.'),
+    timeout: duration
+      .refine((ms) => ms >= 100 && ms <= 3_600_000, says('not a time for a look', '100ms to 1h'))
+      .prefault(defaults['sensors.timeout'].value)
+      .describe('For one look.'),
+    first: z
+      .enum(['run', 'skip'])
+      .optional()
+      .describe('Whether what is there at the first look starts runs. Default: what the sensor type says.'),
+    inputs: z
+      .record(z.string(), json)
+      .default({})
+      .describe('Inputs of the runs; `sensor.key` and `sensor.data` are names in its expressions.'),
+    priority: priority.optional().describe('Priority of the runs: 1 (first) … 10.'),
+    enabled: z.boolean().default(defaults['sensors.enabled'].value),
+    max_runs_per_check: z
+      .int()
+      .min(1)
+      .max(1_000)
+      .default(defaults['sensors.max_runs_per_check'].value)
+      .describe('Runs that one look starts at most; the rest is left to the next look.'),
+  })
+  .describe('What is looked at: each new thing it finds starts one run.');
 
 const env = z
   .record(
@@ -220,6 +257,7 @@ export const pipelineSchema = z
     tenant: hyphenId.default(defaults.tenant.value).describe('Who owns it.'),
     inputs: z.record(nameId, inputSchema).default({}),
     schedules: z.array(scheduleSchema).default([]),
+    sensors: z.array(sensorSchema).max(100).default([]),
     priority: priority.default(defaults.priority.value).describe('1 (first) … 10.'),
     queue: hyphenId.default(defaults.queue.value),
     runs_on: z
@@ -233,6 +271,7 @@ export const pipelineSchema = z
         group: hyphenId.optional().describe('Pipelines with the same group share the limit.'),
       })
       .optional(),
+    budget: pipelineBudgetSchema.optional(),
     retry: retrySchema.optional().describe('Retry of the whole run from its failed step; without it there is none.'),
     on_interrupted: z
       .enum(['retry', 'wait_manual', 'fail'])
@@ -256,4 +295,5 @@ export const pipelineSchema = z
 export type PipelineShape = z.output<typeof pipelineSchema>;
 export type StepShape = z.output<typeof stepSchema>;
 export type ScheduleShape = z.output<typeof scheduleSchema>;
+export type SensorShape = z.output<typeof sensorSchema>;
 export type RetryShape = z.output<typeof retrySchema>;

@@ -1,5 +1,6 @@
 // What may stand in cronwright.yaml: the schema that makes the types, the checks and the JSON Schema for editors.
 import { z } from 'zod';
+import { tenantBudgetSchema } from './budget-schema.ts';
 import { settingDefaults as defaults } from './defaults.ts';
 import { llmSchema } from './llm-schema.ts';
 import { calendarSchema } from './pipeline-schema.ts';
@@ -174,6 +175,10 @@ export const settingsSchema = z
       .record(idOrAny, tenantLimits)
       .prefault({})
       .describe('By tenant; `*` for those that are not named. Changes hold after a reload.'),
+    budgets: z
+      .record(idOrAny, tenantBudgetSchema)
+      .prefault({})
+      .describe('By tenant; `*` for each of those that are not named. Changes hold after a reload.'),
     queue_limits: z
       .record(idOrAny, queueLimits)
       .prefault({})
@@ -190,6 +195,9 @@ export const settingsSchema = z
           .prefault(defaults['retention.logs'].value)
           .describe('Logs of runs, and workspaces that runs left behind.'),
         occurrences: duration.prefault(defaults['retention.occurrences'].value).describe('Then daily counts.'),
+        costs: duration
+          .prefault(defaults['retention.costs'].value)
+          .describe('What runs have spent, also of runs that are gone.'),
       })
       .prefault({})
       .describe('How long what has ended is kept.'),

@@ -3,6 +3,7 @@ import { type Queryable, statement } from '../db/database.ts';
 import { CronwrightError } from '../domain/errors.ts';
 import type { Pipeline } from '../domain/pipeline.ts';
 import type { StepState } from '../domain/run.ts';
+import { takeOverConversations } from '../store/conversations.ts';
 import { loadPipelineVersion } from '../store/pipelines.ts';
 
 export interface SourceRun {
@@ -96,6 +97,7 @@ export async function takeOverSteps(
 ): Promise<void> {
   if (steps.kept.length + steps.continued.length > 0) await refuseUndone(tx, runs.from);
   await tx.query(copySteps, [runs.from, runs.to, steps.kept, steps.continued]);
+  await takeOverConversations(tx, runs, steps);
   await noteHomeOfFiles(tx, runs);
 }
 

@@ -40,6 +40,9 @@ export interface QueryResult<Row> {
  */
 export type SqlValue = unknown;
 
+/** Thrown by the work of a transaction that is to leave nothing behind: nobody repeats it but who threw it. */
+export class RollBack extends Error {}
+
 export interface Queryable {
   query<Row = Record<string, unknown>>(statement: Statement, params?: readonly SqlValue[]): Promise<QueryResult<Row>>;
 }

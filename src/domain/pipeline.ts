@@ -1,7 +1,9 @@
 // A pipeline's definition as the engine sees it: defaults applied, durations in milliseconds, expressions still as text.
 import type { AdaptiveTimeout } from './adaptive-timeout.ts';
+import type { PipelineBudget } from './budget.ts';
 import type { RetryPolicy } from './retry-policy.ts';
 import type { ScheduleDefinition } from './schedule.ts';
+import type { SensorDefinition } from './sensor.ts';
 
 export interface Pipeline {
   id: string;
@@ -13,6 +15,7 @@ export interface Pipeline {
   /** Plain strings every step may read as `env.X`. */
   env: Readonly<Record<string, string>>;
   schedules: readonly ScheduleDefinition[];
+  sensors?: readonly SensorDefinition[];
   /** 1 (highest) … 10; default 5. */
   priority: number;
   queue: string;
@@ -23,6 +26,8 @@ export interface Pipeline {
   /** From how long completed runs took; `timeoutMs` holds where too few have. */
   adaptiveTimeout?: AdaptiveTimeout;
   concurrency?: { limit: number; group?: string };
+  /** What a run may cost. */
+  budget?: PipelineBudget;
   /** Run-level retry (`slow` unless said otherwise); absent = none. */
   retry?: RetryPolicy;
   onInterrupted: 'retry' | 'wait_manual' | 'fail';

@@ -7,6 +7,8 @@ import { createLoopService, type Service, sleepUnlessAborted } from '../base/ser
 import { type Database, statement } from '../db/database.ts';
 import type { EventBus } from '../observe/events.ts';
 import type { ArtifactFiles } from '../store/artifact-files.ts';
+import { pruneCosts } from '../store/costs.ts';
+import { pruneLlmResponses } from '../store/llm-responses.ts';
 import { pruneArtifactFiles } from '../store/prune-artifact-files.ts';
 import { type PruneRule, pruneHistory } from '../store/prune-history.ts';
 import { pruneOutbox } from '../store/prune-outbox.ts';
@@ -20,7 +22,8 @@ export interface PrunerOptions {
   artifactFiles: ArtifactFiles | undefined;
   /** Folder of the runs' workspaces. */
   workspaces: string;
-  rule: PruneRule;
+  /** `costsMs`: how long the ledger is kept. */
+  rule: PruneRule & { costsMs: number };
   everyMs: number;
   /** How long the files of a run that did not complete are kept for a retry, in milliseconds. */
   keepWorkspacesMs: number;
@@ -82,6 +85,8 @@ export function createPruner(options: PrunerOptions): Service {
         await pruneFiles();
         while (!signal.aborted && (await pruneOutbox(db)));
         while (!signal.aborted && (await pruneStepCache(db)));
+        while (!signal.aborted && (await pruneLlmResponses(db)));
+        while (!signal.aborted && (await pruneCosts(db, options.rule.costsMs)));
         while (!signal.aborted && (await pruneHistory(db, options.rule)).isMore);
         await sleepUnlessAborted(options.everyMs, signal);
       }

@@ -102,6 +102,26 @@ export interface Events {
   'wait.opened': Waited & { timeoutAt?: number };
   'wait.answered': Waited & { decision: string; actor: string };
   'wait.timed_out': Waited & { onTimeout: string };
+  /** Money and tokens that a step has spent, as the ledger notes them. */
+  'cost.spent': {
+    runId: string;
+    tenant: string;
+    pipeline: string;
+    step: string;
+    what: string;
+    usd: number;
+    /** Of a language model. */
+    provider?: string;
+    promptTokens: number;
+    completionTokens: number;
+    cachedTokens: number;
+  };
+  /** 80 % of a budget are used; told once a budget. */
+  'budget.near': Budgeted;
+  /** A budget has no room for what a step wants to spend: it fails, or waits for people. */
+  'budget.exceeded': Budgeted & { wantedUsd: number; action: 'fail' | 'wait' };
+  /** Attempts ended without a word of what they had reserved: it counts as spent, at its estimate. */
+  'costs.lost': { reservations: number };
   'schedule.due': { schedule: string; tenant: string; nominalAt: number; lagMs: number };
   'schedule.skipped': { schedule: string; tenant: string; outcome: string; count: number; reason: string };
   'schedule.broken': { schedule: string; tenant: string; error: string };
@@ -109,6 +129,20 @@ export interface Events {
   'schedule.stalled': { schedule: string; tenant: string; dueAt: number; nextAt: number | null; forMs: number };
   'schedules.watched': { stalled: number };
   'schedule.next': { schedule: string; tenant: string; nextAt: number | null };
+  /** A look of a sensor has ended: success, failure, timeout, refused (no room for the runs), lost (changed meanwhile). */
+  'sensor.checked': Sensed & { result: string; events: number; runs: number; durationMs: number };
+  /** It looks again after a while; what it has not seen yet is not lost. */
+  'sensor.failed': Sensed & { error: string; failures: number; delayMs: number };
+  'sensor.paused': Sensed & { actor: string; reason?: string; until?: number };
+  'sensor.resumed': Sensed & { actor: string };
+  /** What a sensor wrote into its log. */
+  'sensor.said': {
+    sensor: string;
+    tenant: string;
+    level: 'debug' | 'info' | 'warn' | 'error';
+    message: string;
+    fields?: object;
+  };
   'scheduler.ticked': { at: number; due: number };
   'clock.jumped': { byMs: number };
   'clock.skewed': { byMs: number };
@@ -172,6 +206,12 @@ export interface Events {
   'http.served': { route: string; method: string; status: number; seconds: number };
 }
 
+interface Sensed {
+  sensor: string;
+  tenant: string;
+  pipeline: string;
+}
+
 interface Waited {
   runId: string;
   tenant: string;
@@ -180,6 +220,20 @@ interface Waited {
   item?: number;
   key: string;
   kind: string;
+}
+
+interface Budgeted {
+  runId: string;
+  tenant: string;
+  pipeline: string;
+  step: string;
+  /** Of the run, or of the tenant's month. */
+  budget: 'run' | 'month';
+  /** With what people have allowed beyond it. */
+  limitUsd: number;
+  spentUsd: number;
+  heldUsd: number;
+  unknownUsd: number;
 }
 
 interface Delivered {

@@ -132,6 +132,8 @@ const forget = statement(
     where run_id in (select run_id from fenced) and step = any($3::text[]) and state <> 'reset'
   ), unasked as (
     delete from cronwright.waits where run_id in (select run_id from fenced) and step = any($3::text[])
+  ), unsaid as (
+    delete from cronwright.conversations where run_id in (select run_id from fenced) and step = any($3::text[])
   ), unread as (
     update cronwright.runs set child_open = null, child = child || '{"undone": true}'::jsonb
     where parent_id in (select run_id from fenced) and state is not null and child ->> 'step' = any($3::text[])

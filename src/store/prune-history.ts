@@ -45,9 +45,11 @@ const countEnqueued = statement(
   group by tenant, schedule, date_trunc('day', nominal_at, 'UTC')`,
 );
 
-const belongings = ['step_runs', 'compensations', 'waits', 'history', 'logs'].map((table) =>
-  statement(`prune_${table}`, `delete from cronwright.${table} where run_id = any($1::uuid[])`),
-);
+const belongings = [
+  ...['step_runs', 'compensations', 'waits', 'history', 'logs'],
+  // The ledger outlives them: it says what a month has cost.
+  ...['conversations', 'cost_totals', 'budget_grants'],
+].map((table) => statement(`prune_${table}`, `delete from cronwright.${table} where run_id = any($1::uuid[])`));
 
 const artifactChunks = statement(
   'prune_artifact_chunks',

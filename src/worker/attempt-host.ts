@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { Json } from '../base/json.ts';
 import type { Database } from '../db/database.ts';
+import type { Budgets } from '../domain/budget.ts';
 import { CronwrightError } from '../domain/errors.ts';
 import type { EventBus } from '../observe/events.ts';
 import { putOutbox } from '../queue/put-outbox.ts';
@@ -19,7 +20,7 @@ import type { ChildDeps } from './child-runs.ts';
 import { type LiveRun, noteTransition } from './live-run.ts';
 import type { RunLogs } from './run-logs.ts';
 import { reportProgress } from './run-progress.ts';
-import { addCost, reserveCost, settleCost } from './spend.ts';
+import { createSpending } from './spend.ts';
 import { startChildRun } from './start-child-run.ts';
 import { whileOurs } from './while-ours.ts';
 
@@ -39,6 +40,8 @@ export interface AttemptHostOptions {
   /** A call was put into the outbox. */
   onOutbox: () => void;
   children: ChildDeps;
+  /** What may be spent, as the settings say now. */
+  budgets: () => Budgets;
   /** A named connection of the configuration. */
   connection: (name: string, readOnly: boolean) => Promise<SqlConnection>;
 }
@@ -52,6 +55,7 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
     attempt: attempt.attempt,
   });
   const stepKey = (attempt: Attempt) => ({ ...attempt, item: attempt.item ?? -1 });
+  const spending = createSpending(options);
 
   return {
     host: options.host,
@@ -114,11 +118,11 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
       return askQuestion(run, attempt, question, run ? whileOurs(run, options) : options);
     },
     askLlm,
-    addCost,
-    reserveCost,
-    settleCost,
-    loadConversation: async () => [],
-    appendConversation: async () => {},
+    addCost: spending.add,
+    reserveCost: (attempt, entry, ask) => spending.reserve(attempt, entry, ask),
+    settleCost: spending.settle,
+    loadConversation: spending.loadConversation,
+    appendConversation: spending.appendConversation,
     workspace(attempt) {
       const directory = workspacePath(options.host.dataDir, attempt.runId);
       if (!existsSync(directory)) makeWorkspace(options, attempt, directory);

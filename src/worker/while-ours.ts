@@ -1,6 +1,6 @@
 // Asks the database on behalf of a run and does not give up while the run is ours: one that is away only delays.
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Database, Queryable, Statement } from '../db/database.ts';
+import { type Database, type Queryable, RollBack, type Statement } from '../db/database.ts';
 import { sqlState } from '../db/retries.ts';
 import { isRepeatable } from '../db/statement-names.ts';
 import { CronwrightError } from '../domain/errors.ts';
@@ -52,7 +52,7 @@ async function persist<T>(run: LiveRun, events: EventBus, send: () => Promise<T>
       return await send();
     } catch (error) {
       if (run.abortedBy === 'lease_lost') throw new RunLostError(run.claimed.runId);
-      if (isRefused(error) || isFault(error)) throw error;
+      if (isRefused(error) || isFault(error) || error instanceof RollBack) throw error;
       events.emit('service.crashed', { service: 'run-queries', error: String(error) });
       await sleep(retryAfterMs);
     }

@@ -14,7 +14,7 @@ import { isTerminal, type RunState } from '../../src/domain/run.ts';
 import { createEventBus, type EventBus } from '../../src/observe/events.ts';
 import { enqueueRuns } from '../../src/queue/enqueue-runs.ts';
 import { getRun, type RunDetail } from '../../src/reads/get-run.ts';
-import { definePlugin, defineStep, type Json, type StepContext, StepError } from '../../src/steps/api.ts';
+import { definePlugin, defineStep, type Json, type PluginDefinition, type StepContext, StepError } from '../../src/steps/api.ts';
 import { builtInPlugins } from '../../src/steps/built-in-plugins.ts';
 import { loadPlugins } from '../../src/steps/load-plugins.ts';
 import { createRegistry } from '../../src/steps/registry.ts';
@@ -167,6 +167,7 @@ export async function startEngineWorld(options: {
   /** Of tenants and queues. */
   sharedLimits?: Settings['sharedLimits'];
   liveRunsPerTenant?: number;
+  budgets?: Settings['budgets'];
   /** 0…1, for jitter. */
   random?: () => number;
   dataDir?: string;
@@ -179,6 +180,8 @@ export async function startEngineWorld(options: {
   artifactsDir?: string;
   /** Plugins from files, as the settings list them. */
   listed?: readonly string[];
+  /** Further plugins, in memory. */
+  plugins?: readonly PluginDefinition[];
   /** Whether it has the plugin of the scripted steps; default true. */
   scripted?: boolean;
   /** False: as `cronwright run` starts it. Default true. */
@@ -200,6 +203,7 @@ export async function startEngineWorld(options: {
     timing,
     ...(options.inFlight === undefined ? {} : { inFlight: options.inFlight }),
     ...(options.sharedLimits === undefined ? {} : { sharedLimits: options.sharedLimits }),
+    ...(options.budgets === undefined ? {} : { budgets: options.budgets }),
     ...(options.liveRunsPerTenant === undefined
       ? {}
       : { limits: { ...loaded.limits, liveRunsPerTenant: options.liveRunsPerTenant } }),
@@ -213,6 +217,9 @@ export async function startEngineWorld(options: {
   const listed = [...(options.listed ?? [])];
   const { plugins } = await loadPlugins({ builtIn: builtInPlugins, listed, baseDir: directory });
   const scripted = { definition: scriptedPlugin(script), source: { kind: 'built-in', specifier: 'test' } } as const;
+  for (const definition of options.plugins ?? []) {
+    plugins.push({ definition, source: { kind: 'built-in', specifier: definition.name } });
+  }
   const events = createEventBus((_, error) => {
     throw error;
   });

@@ -1,0 +1,79 @@
+// Tells what was spent, and of budgets that are near their end or have no room: on the bus, and in the run's history.
+import type { Clock } from '../base/clock.ts';
+import type { Queryable } from '../db/database.ts';
+import { nearShare } from '../domain/budget.ts';
+import type { EventBus } from '../observe/events.ts';
+import type { Attempt } from '../steps/attempt-services.ts';
+import type { Spent } from '../store/cost-place.ts';
+import { type CostSums, warnOfBudget } from '../store/cost-totals.ts';
+import { type LiveRun, noteTransition } from './live-run.ts';
+
+interface TellDeps {
+  clock: Clock;
+  events: EventBus;
+}
+
+export function tellSpent({ runId, tenant, pipeline, step }: Attempt, spent: Spent, { events }: TellDeps): void {
+  const { usd, what, llm } = spent;
+  events.emit('cost.spent', {
+    ...{ runId, tenant, pipeline, step, what, usd },
+    ...(llm === undefined ? {} : { provider: llm.provider }),
+    promptTokens: llm?.promptTokens ?? 0,
+    completionTokens: llm?.completionTokens ?? 0,
+    cachedTokens: llm?.cachedTokens ?? 0,
+  });
+}
+
+/** Once a budget: of the nodes that see it first, one. */
+export async function tellBudgets(
+  run: LiveRun | undefined,
+  attempt: Attempt,
+  sums: readonly CostSums[],
+  deps: TellDeps & { db: Queryable },
+): Promise<void> {
+  for (const one of sums) {
+    const { key, limitUsd, extraUsd, isWarned } = one;
+    if (limitUsd === null || isWarned || used(one) < nearShare * (limitUsd + extraUsd)) continue;
+    if (!(await warnOfBudget(deps.db, attempt.tenant, key))) continue;
+    tell('budget.near', run, attempt, one, {}, deps);
+  }
+}
+
+export function tellExceeded(
+  run: LiveRun | undefined,
+  attempt: Attempt,
+  sums: CostSums,
+  { usd, waits }: { usd: number; waits: boolean },
+  deps: TellDeps,
+): void {
+  tell('budget.exceeded', run, attempt, sums, { wantedUsd: usd, action: waits ? 'wait' : 'fail' }, deps);
+}
+
+function tell(
+  event: 'budget.near' | 'budget.exceeded',
+  run: LiveRun | undefined,
+  { runId, tenant, pipeline, step, item, attempt }: Attempt,
+  sums: CostSums,
+  more: { wantedUsd?: number; action?: 'wait' | 'fail' },
+  { clock, events }: TellDeps,
+): void {
+  const budget = sums.key.startsWith('run:') ? 'run' : 'month';
+  const limitUsd = (sums.limitUsd ?? 0) + sums.extraUsd;
+  const { spentUsd, heldUsd, unknownUsd } = sums;
+  const { wantedUsd = 0, action = 'fail' } = more;
+  const facts = { runId, tenant, pipeline, step, budget, limitUsd, spentUsd, heldUsd, unknownUsd } as const;
+  if (event === 'budget.near') events.emit(event, facts);
+  else events.emit(event, { ...facts, wantedUsd, action });
+  if (run === undefined) return;
+  const asked = event === 'budget.near' ? {} : { wanted_usd: wantedUsd, action };
+  const data = {
+    ...{ budget, limit_usd: limitUsd, spent_usd: spentUsd, held_usd: heldUsd, unknown_usd: unknownUsd },
+    ...asked,
+  };
+  const place = item === undefined ? { step, attempt } : { step, item, attempt };
+  noteTransition(run, { event, ...place, data }, clock);
+}
+
+function used({ spentUsd, heldUsd, unknownUsd }: CostSums): number {
+  return spentUsd + heldUsd + unknownUsd;
+}
