@@ -11,7 +11,9 @@ import { z } from 'zod';
 
 export const place = z
   .enum(['workspace', 'artifact', 'data'])
-  .describe('`workspace`: the folder of the run. `artifact`: an artifact of it. `data`: the folder `dumps` of the data directory, which stays.');
+  .describe(
+    '`workspace`: the folder of the run. `artifact`: an artifact of it. `data`: the folder `dumps` of the data directory, which stays.',
+  );
 
 export type Place = z.output<typeof place>;
 
@@ -25,7 +27,10 @@ export const folder = z
 
 export const dumpName = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/, 'expected letters, digits, ".", "_" and "-", beginning with a letter or digit');
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/,
+    'expected letters, digits, ".", "_" and "-", beginning with a letter or digit',
+  );
 
 /** Absolute path of the folder, made where it is missing. An artifact is made in the workspace first. */
 export async function dumpFolder(ctx: StepContext, to: Place, path: string): Promise<string> {
@@ -97,7 +102,10 @@ export class Meter extends Transform {
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
     this.size += chunk.length;
-    if (this.#most !== undefined && this.size > this.#most) return done(outputLimit(this.#most));
+    if (this.#most !== undefined && this.size > this.#most) {
+      done(outputLimit(this.#most));
+      return;
+    }
     this.#hash.update(chunk);
     done(null, chunk);
   }

@@ -33,7 +33,11 @@ set search_path = '';
 /** `onTable` is told before each table. The caller ends the client. */
 export async function openSqlDump(
   client: pg.Client,
-  options: { schemas: readonly string[] | undefined; signal: AbortSignal; onTable: (done: number, total: number, name: string) => void },
+  options: {
+    schemas: readonly string[] | undefined;
+    signal: AbortSignal;
+    onTable: (done: number, total: number, name: string) => void;
+  },
 ): Promise<SqlDump> {
   const { signal, onTable } = options;
   await client.query(settings);
@@ -64,7 +68,12 @@ export async function openSqlDump(
     await client.query('commit');
   }
 
-  return { text: Readable.from(text()), tables: schema.tables.map(({ name }) => name), omitted: schema.omitted, counts };
+  return {
+    text: Readable.from(text()),
+    tables: schema.tables.map(({ name }) => name),
+    omitted: schema.omitted,
+    counts,
+  };
 }
 
 function statements(list: readonly string[]): string {

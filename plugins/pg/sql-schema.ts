@@ -9,7 +9,7 @@ const wanted = `(case when $1::text[] is null
 const own = (classId: string, object: string) =>
   `not exists (select 1 from pg_depend e where e.classid = '${classId}'::regclass and e.objid = ${object} and e.deptype = 'e')`;
 
-const extensions = `select format('create extension if not exists %I', extname) as sql from pg_extension
+const extensions = `select format('create extension if not exists %I with schema %s', extname, extnamespace::regnamespace) as sql from pg_extension
   where extname <> 'plpgsql' and $1::text[] is null and $2::text[] is not null order by oid`;
 
 const schemas = `select format('create schema if not exists %I', n.nspname) as sql from pg_namespace n
@@ -173,7 +173,16 @@ export async function readSqlSchema(client: pg.Client, schemaNames: readonly str
     return found;
   };
   return {
-    beforeData: await statements(extensions, schemas, types, sequences, functions(true), tables, functions(false), sequenceOwners),
+    beforeData: await statements(
+      schemas,
+      extensions,
+      types,
+      sequences,
+      functions(true),
+      tables,
+      functions(false),
+      sequenceOwners,
+    ),
     tables: await read<DataTable>(dataTables),
     sequences: await read<{ sequence: string; target: string }>(sequenceValues),
     afterData: await statements(constraints, indexes, views, viewIndexes, triggers, comments),

@@ -11,6 +11,11 @@ export interface Connections {
   close(): Promise<void>;
 }
 
+interface Opened {
+  database: Database;
+  url: string;
+}
+
 const setReadOnly = statement('set_read_only', 'set transaction read only', { prepare: false });
 
 export function createConnections(options: {
@@ -18,9 +23,9 @@ export function createConnections(options: {
   configured: Readonly<Record<string, { url: string } | { env: string }>>;
   env: Readonly<Record<string, string | undefined>>;
 }): Connections {
-  const opened = new Map<string, Database>();
+  const opened = new Map<string, Opened>();
 
-  function open(name: string): Database {
+  function open(name: string): Opened {
     const known = opened.get(name);
     if (known) return known;
     const source = Object.hasOwn(options.configured, name) ? options.configured[name] : undefined;
@@ -37,18 +42,22 @@ export function createConnections(options: {
       );
     }
     const database = createPostgres({ url, maxConnections: 4, applicationName: `cronwright ${name}` });
-    opened.set(name, database);
-    return database;
+    const one = { database, url };
+    opened.set(name, one);
+    return one;
   }
 
   return {
     async get(name, readOnly) {
       if (name === 'self') return { query: (text, params) => askReadOnly(options.self, text, params) };
-      const database = open(name);
-      return { query: (text, params) => (readOnly ? askReadOnly : ask)(database, text, params) };
+      const { database, url } = open(name);
+      return {
+        query: (text, params) => (readOnly ? askReadOnly : ask)(database, text, params),
+        serverUrl: () => url,
+      };
     },
     async close() {
-      await Promise.all([...opened.values()].map((database) => database.close()));
+      await Promise.all([...opened.values()].map(({ database }) => database.close()));
     },
   };
 }

@@ -265,6 +265,11 @@ export interface StepDefinition<Input = unknown, Output = unknown> {
   /** JSON Schemas; only needed where the schema cannot say its own (zod 4.2 and later, and whatever else has `~standard.jsonSchema`, can). */
   inputJsonSchema?: Record<string, unknown>;
   outputJsonSchema?: Record<string, unknown>;
+  /**
+   * Where the server is, for programs and clients that need a session of their own: a `postgres://` URL, its password masked in logs
+   * from now on. Absent for `self` and in processes of their own. Give a password on by the environment alone.
+   */
+  serverUrl?(): string;
   /** `outside`: changes something beyond the run's own workspace; its start is recorded durably first. Default `none`. */
   effects?: 'none' | 'outside';
   /**

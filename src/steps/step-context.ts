@@ -131,7 +131,20 @@ export class AttemptContext implements StepContext {
   };
 
   readonly sql: StepContext['sql'] = (name, options) =>
-    this.#whileRunning(() => this.#services.sql(this.#attempt, name, { readOnly: options?.readOnly ?? false }));
+    this.#whileRunning(async () => {
+      const readOnly = options?.readOnly ?? false;
+      const connection = await this.#services.sql(this.#attempt, name, { readOnly });
+      const { serverUrl } = connection;
+      if (serverUrl === undefined) return connection;
+      return {
+        query: (text, params) => connection.query(text, params),
+        serverUrl: () => {
+          const url = serverUrl();
+          for (const secret of passwordsOf(url)) this.#mask.add(secret);
+          return url;
+        },
+      };
+    });
 
   get fetch(): StepContext['fetch'] {
     this.#fetch ??= createGuardedFetch(this.host);
@@ -317,6 +330,13 @@ export class AttemptContext implements StepContext {
     if (!this.#hasEnded) return call();
     throw new StepError('fatal', `the attempt of ${this.step} has ended`, { name: 'AttemptEnded' });
   }
+}
+
+/** The password of a URL as it stands there and as it is meant. */
+function passwordsOf(url: string): string[] {
+  if (!URL.canParse(url)) return [];
+  const { password, searchParams } = new URL(url);
+  return [password, decodeURIComponent(password), searchParams.get('password') ?? ''].filter((text) => text !== '');
 }
 
 function noMediaType(name: string, got: unknown): StepError {

@@ -107,6 +107,7 @@ function attemptOf(input: unknown, overrides: Partial<Attempt> = {}): Attempt {
     keepInput: overrides.keepInput ?? (() => ({ ok: true, value: { value: input, secrets: [] } })),
     delivery: overrides.delivery,
     compensation: overrides.compensation,
+    ...(overrides.limits === undefined ? {} : { limits: overrides.limits }),
   };
 }
 
