@@ -15,6 +15,11 @@ export function reportProgress(
   raise(run, value, step, progress.message, clock);
 }
 
+/** What one item of a fan-out is at; how far the fan-out is, is told by the items that have ended. */
+export function reportItem(run: LiveRun, step: CompiledStep, message: string, clock: Clock): void {
+  raise(run, run.progress, step, message, clock);
+}
+
 /** A step has completed, or failed and is passed over. */
 export function reportStepDone(run: LiveRun, step: CompiledStep, clock: Clock): void {
   raise(run, step.progress, step, undefined, clock);
