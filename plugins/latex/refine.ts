@@ -1,0 +1,36 @@
+// Step latex.refine: the request for a document and what somebody wants changed about it, as one new request.
+import { defineStep } from 'cronwright/plugin';
+import { z } from 'zod';
+import { askModel, modelInput, plainAnswer, spentFields, spentOn } from './ask-model.ts';
+
+const input = z.strictObject({
+  prompt: z.string().min(1).max(100_000),
+  message: z
+    .string()
+    .max(20_000)
+    .default('')
+    .describe('What is to change; empty: the request stays, and nobody is asked.'),
+  ...modelInput,
+});
+
+const output = z.object({ prompt: z.string(), refined: z.boolean(), ...spentFields });
+
+export const refine = defineStep({
+  description: 'Applies what somebody says about a document to the request for it.',
+  input,
+  output,
+  effects: 'none',
+  idempotency: 'natural',
+  isolation: 'inline',
+  weight: 'light',
+  irreversible: 'what was spent on a model is spent',
+  async run(ctx, { prompt, message, ...choice }) {
+    const wanted = message.trim();
+    if (wanted === '') return { prompt, refined: false, model: '', usd: 0, prompt_hash: '' };
+    const question = `The request:\n${prompt}\n\nWhat is to change:\n${wanted}`;
+    const template = `${prompt}\n\nChange: ${wanted}`;
+    const answer = await askModel(ctx, 'refine', choice, { question, template });
+    const refined = plainAnswer(answer.text);
+    return { prompt: refined === '' ? template : refined, refined: true, ...spentOn(answer) };
+  },
+});
