@@ -31,6 +31,8 @@ export interface Events {
   'run.rescued': { runId: string; tenant: string; node: string; deadLetter: boolean };
   /** No progress for longer than `timing.stuck`; nothing is done about it. */
   'run.stuck': { runId: string; tenant: string; pipeline: string; step: string; forMs: number };
+  /** It did not start, or was not completed, by the time promised (`sla`); told once by whichever node finds it first. */
+  'run.sla_missed': SlaMissed & { runId: string };
   /** Waiting raised the priority of runs. */
   'runs.aged': { runs: number; agingMs: number };
   /** A peer asked for quiet: no run of the tenant calls by this key for so long. */
@@ -128,6 +130,8 @@ export interface Events {
   /** Times of it should be decided by now and are not; told once until it moves on. */
   'schedule.stalled': { schedule: string; tenant: string; dueAt: number; nextAt: number | null; forMs: number };
   'schedules.watched': { stalled: number };
+  /** The same of nominal times that no run was made for. */
+  'schedule.sla_missed': SlaMissed & { schedule: string; nominalAt: number };
   'schedule.next': { schedule: string; tenant: string; nextAt: number | null };
   /** A look of a sensor has ended: success, failure, timeout, refused (no room for the runs), lost (changed meanwhile). */
   'sensor.checked': Sensed & { result: string; events: number; runs: number; durationMs: number };
@@ -195,6 +199,7 @@ export interface Events {
     schedule: string | null;
     seq: number;
     transitions: readonly { readonly event: string; readonly at: number }[];
+    isPart?: boolean;
   };
   'live.connected': { transport: 'sse' | 'websocket' };
   /** `reason` is `left`, `shutdown` or why it was dropped: `too_slow`, `bad_message`. */
@@ -210,6 +215,21 @@ interface Sensed {
   sensor: string;
   tenant: string;
   pipeline: string;
+}
+
+interface SlaMissed {
+  tenant: string;
+  pipeline: string;
+  schedule?: string;
+  /** Absent where no schedule made the run. */
+  nominalAt?: number;
+  /** start, complete */
+  kind: string;
+  withinMs: number;
+  /** By when it should have been. */
+  dueAt: number;
+  /** Nominal times. */
+  count: number;
 }
 
 interface Waited {

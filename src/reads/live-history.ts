@@ -15,6 +15,8 @@ export interface HistoryEntry {
   /** When it was written, in milliseconds since the epoch. */
   at: number;
   transitions: readonly Transition[];
+  /** The run carries out a part of its parent, and is no run of the whole pipeline. */
+  isPart?: boolean | undefined;
 }
 
 export interface HistoryKey {
@@ -43,7 +45,7 @@ const runsSince = statement(
 
 const byKeys = statement(
   'read_history_entries',
-  `select h.run_id, h.seq, h.node, h.at, h.transitions, r.tenant, r.pipeline, r.schedule
+  `select h.run_id, h.seq, h.node, h.at, h.transitions, r.tenant, r.pipeline, r.schedule, r.is_part
   from unnest($1::uuid[], $2::int4[]) as u(run_id, seq)
   join cronwright.history h on h.run_id = u.run_id and h.seq = u.seq
   join cronwright.runs r on r.id = u.run_id
@@ -58,7 +60,7 @@ const enqueuedByIds = statement(
 
 const below = statement(
   'read_history_below',
-  `select h.run_id, h.seq, h.node, h.at, h.transitions, r.tenant, r.pipeline, r.schedule
+  `select h.run_id, h.seq, h.node, h.at, h.transitions, r.tenant, r.pipeline, r.schedule, r.is_part
   from unnest($1::uuid[], $2::int4[]) as u(run_id, seq)
   cross join lateral (
     select o.* from cronwright.history o where o.run_id = u.run_id and o.seq < u.seq order by o.seq desc limit 100
@@ -68,7 +70,7 @@ const below = statement(
 
 const page = statement(
   'replay_history',
-  `select h.run_id, h.seq, h.node, h.at, h.at::text as place, h.transitions, r.tenant, r.pipeline, r.schedule
+  `select h.run_id, h.seq, h.node, h.at, h.at::text as place, h.transitions, r.tenant, r.pipeline, r.schedule, r.is_part
   from cronwright.history h join cronwright.runs r on r.id = h.run_id
   where h.at >= $1::timestamptz and (h.at, h.run_id, h.seq) > ($1::timestamptz, $2::uuid, $3::int4)
     and h.at < $4::timestamptz and ($5::text is null or h.tenant = $5) and ($6::uuid[] is null or h.run_id = any($6))
@@ -96,6 +98,7 @@ interface EntryRow {
   tenant: string;
   pipeline: string;
   schedule: string | null;
+  is_part: boolean | null;
 }
 
 interface EnqueuedRow {
@@ -228,7 +231,7 @@ export async function oldestHistoryMs(db: Queryable): Promise<number | undefined
 
 function toEntry(row: EntryRow): HistoryEntry {
   const { run_id: runId, seq, node, at, transitions, tenant, pipeline, schedule } = row;
-  return { runId, tenant, pipeline, schedule, seq, node, at: at.getTime(), transitions };
+  return { runId, tenant, pipeline, schedule, seq, node, at: at.getTime(), transitions, isPart: row.is_part === true };
 }
 
 function toEnqueued(row: EnqueuedRow): HistoryEntry {

@@ -104,7 +104,8 @@ function tellWritten(run: LiveRun, write: FencedWrite, deps: ExecuteDeps): void 
   if (write.transitions.length === 0 || !deps.events.isHeard('history.written')) return;
   const { runId, tenant, pipeline, schedule } = run.claimed;
   const { seq, transitions } = write;
-  deps.events.emit('history.written', { node: deps.node, runId, tenant, pipeline, schedule, seq, transitions });
+  const isPart = run.record.isPart === true;
+  deps.events.emit('history.written', { node: deps.node, runId, tenant, pipeline, schedule, seq, transitions, isPart });
 }
 
 /** Where this fails, whoever wants to know looks into the history. */

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { HistoryEntry } from '../../reads/live-history.ts';
 import { eventsOfRow, eventView } from '../../reads/run-events.ts';
+import { type OlderName, olderNamesOf } from './older-names.ts';
 
 /** The envelope of every event, and the data of an SSE message. */
 export const liveEventView = eventView
@@ -25,13 +26,17 @@ export interface LiveEvent {
   pipeline: string | null;
   schedule: string | null;
   json: string;
+  step?: string | null;
+  /** What older systems call it. */
+  older?: readonly OlderName[];
 }
 
 export function eventsOf(entry: HistoryEntry): LiveEvent[] {
-  const { runId, tenant, pipeline, schedule } = entry;
+  const { runId, tenant, pipeline, schedule, isPart = false } = entry;
   return eventsOfRow(entry).map(({ seq, ...told }) => {
     const json = JSON.stringify({ run_id: runId, seq, tenant, pipeline, schedule, ...told });
-    return { name: told.event, runId, seq, tenant, pipeline, schedule, json };
+    const older = olderNamesOf(told, isPart);
+    return { name: told.event, runId, seq, tenant, pipeline, schedule, json, step: told.step, older };
   });
 }
 
@@ -71,5 +76,6 @@ export function alertEvent(facts: AlertFacts): LiveEvent {
     reason: facts.reason ?? null,
     data: facts.data ?? null,
   });
-  return { name, runId, seq: null, tenant, pipeline, schedule, json };
+  const older = olderNamesOf({ event: name }, false);
+  return { name, runId, seq: null, tenant, pipeline, schedule, json, older };
 }

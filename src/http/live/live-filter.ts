@@ -45,6 +45,10 @@ export const liveQuery = z.strictObject({
     .optional()
     .describe('go on after this event; the header Last-Event-ID wins, which browsers send when they connect again'),
   from: instantText.optional().describe('begin at this instant instead of now'),
+  names: z
+    .enum(['own', 'legacy'])
+    .optional()
+    .describe('legacy: events have their older names, such as PHASE_STARTED; what has none is not told'),
 });
 
 export type LiveQuery = z.output<typeof liveQuery>;
@@ -57,6 +61,8 @@ export interface LiveFilter {
   runs: ReadonlySet<string> | null;
   /** Beginnings of names. */
   events: readonly string[] | null;
+  /** In older words. */
+  isLegacy: boolean;
   /** The same for filters that let the same through. */
   key: string;
 }
@@ -72,7 +78,8 @@ export function readFilter(query: LiveQuery, tenantOfCaller: string): LiveFilter
     schedules: setOf(schedules),
     runs: setOf(runs),
     events: events ?? null,
-    key: JSON.stringify([tenant, ...lists.map((list) => list ?? null)]),
+    isLegacy: query.names === 'legacy',
+    key: JSON.stringify([tenant, ...lists.map((list) => list ?? null), query.names === 'legacy']),
   };
 }
 

@@ -12,6 +12,7 @@ import { eventsOf, type LiveEvent } from './live-event.ts';
 import { fits, type LiveFilter } from './live-filter.ts';
 import { createLiveRounds } from './live-rounds.ts';
 import { createLiveTail, rereadMs } from './live-tail.ts';
+import { createOlderWords } from './older-words.ts';
 import { createReplay, type Replay } from './replay.ts';
 
 export interface LiveHubOptions {
@@ -40,6 +41,8 @@ export interface LiveHub {
   readonly node: string;
   readonly heartbeatMs: number;
   readonly isStopped: boolean;
+  /** Clients that are connected, and those of them that hear something. */
+  counts(): { connections: number; subscriptions: number; byTransport: Record<LiveConnection['transport'], number> };
   /** Throws `unavailable` where there are too many clients, or the daemon stops. */
   requireRoom(): void;
   /** Counts the connection until it closes, and lets it hear heartbeats. */
@@ -85,8 +88,10 @@ export function createLiveHub(options: LiveHubOptions): LiveHub {
   let heartbeat: NodeJS.Timeout | undefined;
   let changes: Promise<void> = Promise.resolve();
   let tailing: { ready: Promise<void>; endAlerts: () => void } | undefined;
+  const inOlderWords = createOlderWords();
   const rounds = createLiveRounds({
     clock,
+    inOlderWords,
     maxBacklogBytes,
     onRound: () => {
       for (const follower of followers) catchUp(follower);
@@ -122,7 +127,8 @@ export function createLiveHub(options: LiveHubOptions): LiveHub {
     if (!follower.isCaughtUp || !follower.pending) return;
     const news = follower.pending.filter(({ event }) => !follower.replay.hasSent(event));
     follower.pending = [];
-    if (news.length > 0) rounds.send(follower.connection, framesOf(news, follower.connection.encoding));
+    const told = follower.filter.isLegacy ? news.flatMap(inOlderWords) : news;
+    if (told.length > 0) rounds.send(follower.connection, framesOf(told, follower.connection.encoding));
     if (clock.monotonic() < follower.joinsAt) return;
     followers.delete(follower);
     rounds.join(follower.connection, follower.filter);
@@ -177,6 +183,11 @@ export function createLiveHub(options: LiveHubOptions): LiveHub {
     heartbeatMs,
     get isStopped() {
       return isStopped;
+    },
+    counts() {
+      const byTransport = { sse: 0, websocket: 0 };
+      for (const { transport } of connections) byTransport[transport] += 1;
+      return { connections: connections.size, subscriptions, byTransport };
     },
     requireRoom() {
       if (isStopped) {

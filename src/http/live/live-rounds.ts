@@ -3,6 +3,7 @@ import type { Clock } from '../../base/clock.ts';
 import { type Encoding, type FramedEvent, framesOf } from './frames.ts';
 import type { LiveConnection } from './live-connection.ts';
 import { fits, type LiveFilter } from './live-filter.ts';
+import type { createOlderWords } from './older-words.ts';
 
 export interface LiveRounds {
   publish(framed: FramedEvent): void;
@@ -40,8 +41,9 @@ export function createLiveRounds(options: {
   maxBacklogBytes: number;
   onRound: () => void;
   onSent: (count: number) => void;
+  inOlderWords: ReturnType<typeof createOlderWords>;
 }): LiveRounds {
-  const { clock, maxBacklogBytes, onRound, onSent } = options;
+  const { clock, maxBacklogBytes, onRound, onSent, inOlderWords } = options;
   const members = new Map<LiveConnection, Member>();
   const groups = new Map<string, Group>();
   /** Events that somebody has not been sent; the first has the number `first`. */
@@ -98,7 +100,8 @@ export function createLiveRounds(options: {
     const last = group.composed[encoding];
     if (last && last.from === from && last.to === to) return last.frames;
     const fitting = log.slice(from - first).filter(({ event }) => fits(group.filter, event));
-    const frames = fitting.length === 0 ? undefined : framesOf(fitting, encoding);
+    const told = group.filter.isLegacy ? fitting.flatMap(inOlderWords) : fitting;
+    const frames = told.length === 0 ? undefined : framesOf(told, encoding);
     group.composed[encoding] = { from, to, frames };
     return frames;
   }

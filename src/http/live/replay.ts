@@ -10,6 +10,7 @@ import type { LiveConnection } from './live-connection.ts';
 import { alertEvent, eventsOf, type LiveEvent } from './live-event.ts';
 import { fits, type LiveFilter } from './live-filter.ts';
 import { rereadMs } from './live-tail.ts';
+import { createOlderWords } from './older-words.ts';
 
 export interface Replay {
   /** Sends all from the instant on. False where the client has gone, or does not read. */
@@ -37,6 +38,7 @@ export function createReplay(options: {
 }): Replay {
   const { db, clock, connection, filter } = options;
   const scope: ReplayScope = { tenant: filter.tenant, runs: filter.runs && [...filter.runs].filter(isUuid) };
+  const inOlderWords = createOlderWords();
   let sent = new Set<string>();
   let beganMs = 0;
 
@@ -58,7 +60,8 @@ export function createReplay(options: {
           if (!sent.has(key) && fits(filter, event)) framed.push({ event, cursor, frames: {} });
         }
       }
-      if (framed.length > 0) connection.write(framesOf(framed, connection.encoding));
+      const told = filter.isLegacy ? framed.flatMap(inOlderWords) : framed;
+      if (told.length > 0) connection.write(framesOf(told, connection.encoding));
       if (!(await connection.drained(patienceMs))) return false;
     }
     sent = again;

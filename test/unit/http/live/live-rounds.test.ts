@@ -6,6 +6,7 @@ import type { EndReason, LiveConnection } from '../../../../src/http/live/live-c
 import { alertEvent } from '../../../../src/http/live/live-event.ts';
 import { liveQuery, readFilter } from '../../../../src/http/live/live-filter.ts';
 import { createLiveRounds } from '../../../../src/http/live/live-rounds.ts';
+import { createOlderWords } from '../../../../src/http/live/older-words.ts';
 
 function createRounds(maxBacklogBytes = 1_000) {
   const sent: number[] = [];
@@ -14,6 +15,7 @@ function createRounds(maxBacklogBytes = 1_000) {
     maxBacklogBytes,
     onRound: () => {},
     onSent: (count) => sent.push(count),
+    inOlderWords: createOlderWords(),
   });
   const publish = (pipeline: string, name = 'alert.x') => {
     const event = alertEvent({ name, atMs: 0, node: 'n', tenant: 'default', pipeline });
