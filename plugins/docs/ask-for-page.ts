@@ -31,7 +31,7 @@ export async function askForPage(
     ...(options.model === undefined ? {} : { model: options.model }),
   };
   for (let round = 1; ; round++) {
-    const answer = await ctx.llm.ask({ ...request, messages });
+    const answer = await ctx.llm.ask({ ...request, messages: [...messages] });
     if (answer.provider === 'template') return { page: answer.text, byModel: false };
     const page = unwrapped(answer.text);
     const faults = await faultsOf(page, module, template);
@@ -53,7 +53,9 @@ function question(module: Module, template: string): string {
   const cut = template.length > mostCharacters;
   const shown = cut ? template.slice(0, template.lastIndexOf('\n', mostCharacters)) : template;
   const names = cut
-    ? `\n\nThe page was cut here. All its symbols: ${exported(module).map(({ name }) => name).join(', ')}`
+    ? `\n\nThe page was cut here. All its symbols: ${exported(module)
+        .map(({ name }) => name)
+        .join(', ')}`
     : '';
   return `The page of the module ${module.path}:\n\n${shown}${names}`;
 }

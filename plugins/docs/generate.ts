@@ -14,7 +14,9 @@ const input = z.strictObject({
   writer: z
     .enum(['llm', 'template'])
     .default('llm')
-    .describe('llm: a model writes the page anew; where none is configured, and with template, it is made from the code'),
+    .describe(
+      'llm: a model writes the page anew; where none is configured, and with template, it is made from the code',
+    ),
   provider: z.string().optional().describe('A provider of the settings; default `llm.default`'),
   model: z.string().optional().describe('Default: that of the provider'),
 });
