@@ -5,7 +5,7 @@ import { mkdir, realpath, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { defineStep, type StepContext, StepError } from 'cronwright/plugin';
 import { z } from 'zod';
-import { type Git, openGit } from './git-command.ts';
+import { type Git, type GitContext, openGit } from './git-command.ts';
 import { refName } from './ref-name.ts';
 import { insideWorkspace, maskUserinfo, parseRemote, type Remote, remoteName } from './remote.ts';
 
@@ -106,7 +106,7 @@ async function makeRoom(ctx: StepContext, target: string): Promise<void> {
 }
 
 /** The repository meant by `remote`; a fatal `NotARepository` where there is none. */
-async function findSource(ctx: StepContext, git: Git, text: string): Promise<Remote> {
+export async function findSource(ctx: GitContext, git: Git, text: string): Promise<Remote> {
   const named = text === '.' ? ctx.env.REPO : text;
   const discover = named === undefined || named === '';
   const remote = parseRemote(discover ? '.' : named, process.cwd());

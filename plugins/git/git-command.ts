@@ -25,6 +25,9 @@ export interface GitResult {
   stderr: string;
 }
 
+/** What running git needs of a context: also a sensor's has it. */
+export type GitContext = Pick<StepContext, 'workspace' | 'host' | 'env' | 'signal'>;
+
 export interface Git {
   /** Standard output of a git that succeeded. Throws a classified StepError, or the abort's reason. */
   run(args: readonly string[], options?: GitOptions): Promise<string>;
@@ -33,7 +36,7 @@ export interface Git {
 }
 
 /** Git with a configuration of its own in the run's workspace: what the machine or its user configured does not count. */
-export async function openGit(ctx: StepContext): Promise<Git> {
+export async function openGit(ctx: GitContext): Promise<Git> {
   const home = join(ctx.workspace, '.cronwright', 'git-home');
   await mkdir(home, { recursive: true });
   await writeFile(join(home, '.gitconfig'), privateConfig);
@@ -91,7 +94,7 @@ function chosenEnv(env: Readonly<Record<string, string>>): Record<string, string
 }
 
 async function spawnGit(
-  ctx: StepContext,
+  ctx: GitContext,
   home: string,
   args: readonly string[],
   options: GitOptions,

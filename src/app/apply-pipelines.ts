@@ -7,6 +7,7 @@ import { concurrencySlotKey } from '../domain/new-run.ts';
 import type { Pipeline } from '../domain/pipeline.ts';
 import { type Limit, setLimits } from '../queue/set-limits.ts';
 import { type AppliedSchedules, applySchedules } from '../schedule/apply-schedules.ts';
+import { applySensors } from '../schedule/apply-sensors.ts';
 import { type ConfigApply, newestApply, recordApply } from '../store/config-applies.ts';
 import { savePipelines, storePipelines } from '../store/pipelines.ts';
 import type { PipelinesInForce } from './pipelines-in-force.ts';
@@ -50,7 +51,7 @@ export async function recordPipelines(
   );
 }
 
-/** Limits and schedules in the database become those of the pipelines; `shared`: limits beyond those of pipelines. */
+/** Limits, schedules and sensors in the database become those of the pipelines; `shared`: limits beyond those of pipelines. */
 export async function registerPipelines(
   db: Database,
   pipelines: readonly Pipeline[],
@@ -59,7 +60,12 @@ export async function registerPipelines(
   const { rows } = await db.query<{ now_ms: number }>(databaseNow);
   await setLimits(db, [...limitsOf(pipelines), ...shared]);
   const schedules = pipelines.flatMap((one) => one.schedules);
-  return applySchedules(db, schedules, rows[0]?.now_ms ?? 0);
+  const applied = await applySchedules(db, schedules, rows[0]?.now_ms ?? 0);
+  await applySensors(
+    db,
+    pipelines.flatMap((one) => one.sensors ?? []),
+  );
+  return applied;
 }
 
 /** For a run without a daemon: definitions and limits only, nothing is put in force for others. */

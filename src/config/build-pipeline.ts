@@ -7,12 +7,21 @@ import type { AfterDefinition, OnErrorRule, Pipeline, StepDefinition, StepLimits
 import { fastRetry, type RetryPolicy, slowRetry } from '../domain/retry-policy.ts';
 import { type ScheduleCalendar, type ScheduleDefinition, scheduleDefaults } from '../domain/schedule.ts';
 import type { SensorDefinition } from '../domain/sensor.ts';
+import type { Sla } from '../domain/sla.ts';
 import { pipelineDefaults as defaults } from './defaults.ts';
 import { parseDuration } from './duration.ts';
-import type { calendarSchema, PipelineShape, RetryShape, ScheduleShape, SensorShape, StepShape } from './pipeline-schema.ts';
+import type {
+  calendarSchema,
+  PipelineShape,
+  RetryShape,
+  ScheduleShape,
+  SensorShape,
+  StepShape,
+} from './pipeline-schema.ts';
 import type { TimeoutShape } from './step-option-schemas.ts';
 
 type AfterShape = Extract<NonNullable<PipelineShape['after']>, { pipeline: string }>;
+type SlaShape = NonNullable<PipelineShape['sla']>;
 export type CalendarShape = z.output<typeof calendarSchema>;
 export type Calendars = Readonly<Record<string, ScheduleCalendar>>;
 
@@ -36,6 +45,7 @@ export function buildPipeline(shape: PipelineShape, calendars: Calendars): Pipel
     onInterrupted: shape.on_interrupted,
     ...(shape.on_exhausted === undefined ? {} : { onExhausted: shape.on_exhausted }),
     ...(shape.after === undefined ? {} : { after: [shape.after].flat().map(buildAfter) }),
+    ...(shape.sla === undefined ? {} : { sla: buildSla(shape.sla) }),
     steps: shape.steps.map((step, index) => buildStep(step, implicitNeeds(shape.steps, index))),
     finally: shape.finally.map((step) => buildStep(step, [])),
     onFailure: shape.on_failure.map((step) => buildStep(step, [])),
@@ -148,6 +158,7 @@ function buildSchedule(shape: ScheduleShape, pipeline: PipelineShape, calendars:
   const calendar =
     typeof shape.calendar === 'string' ? calendars[shape.calendar] : shape.calendar && buildCalendar(shape.calendar);
   const dst = shape.dst && withoutUndefined(shape.dst);
+  const sla = shape.sla ?? pipeline.sla;
   return {
     id: `${pipeline.id}.${shape.id}`,
     name: shape.id,
@@ -169,7 +180,12 @@ function buildSchedule(shape: ScheduleShape, pipeline: PipelineShape, calendars:
     ...(calendar ? { calendar } : {}),
     ...(shape.inputs ? { inputs: shape.inputs } : {}),
     ...(shape.priority === undefined ? {} : { priority: shape.priority }),
+    ...(sla === undefined ? {} : { sla: buildSla(sla) }),
   };
+}
+
+function buildSla({ start_within, complete_within }: SlaShape): Sla {
+  return withoutUndefined({ startWithinMs: start_within, completeWithinMs: complete_within });
 }
 
 function buildSensor(shape: SensorShape, pipeline: PipelineShape): SensorDefinition {

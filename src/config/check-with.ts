@@ -6,10 +6,13 @@ import type { PlacedCall, StepCheck } from './pipeline-check.ts';
 import type { KeyPath } from './yaml-source.ts';
 import { shownValue, valueAt } from './zod-problems.ts';
 
+/** Also of a sensor. */
+type GivenType = Pick<StepTypeDescription, 'id' | 'inputSchema' | 'validateInput'>;
+
 export async function checkWith(
   check: StepCheck,
   { step, path }: PlacedCall,
-  type: StepTypeDescription,
+  type: GivenType,
   expressions: ReadonlyMap<string, ValueType>,
 ): Promise<void> {
   const root = [...path, 'with'];
@@ -48,7 +51,7 @@ function checkKeys(
   check: StepCheck,
   value: Readonly<Record<string, unknown>>,
   root: KeyPath,
-  type: StepTypeDescription,
+  type: GivenType,
   expected: ValueType,
 ): boolean {
   if (
@@ -119,7 +122,7 @@ interface JsonSchemaParts {
 }
 
 /** Whether a value of one type may be given where the other is wanted. Numbers pass for integers: their value decides. */
-function fits(found: ValueType, wanted: ValueType): boolean {
+export function fits(found: ValueType, wanted: ValueType): boolean {
   if (found.kind === 'any' || wanted.kind === 'any') return true;
   if (found.kind === 'null') return wanted.nullable === true;
   if (wanted.kind === 'double' || wanted.kind === 'int') return found.kind === 'int' || found.kind === 'double';

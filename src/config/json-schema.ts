@@ -36,9 +36,29 @@ function withStepTypes(schema: JsonSchema, catalogue: StepCatalogue): JsonSchema
     properties.uses = { enum: types.map(({ id }) => id), description: 'Step type: `plugin.step`.' };
     items.allOf = rules;
   }
-  const definitions = Object.fromEntries(types.map((type) => [type.id, allowExpressions(type.inputSchema, type.id)]));
+  const sensors = catalogue.sensors?.() ?? [];
+  const sensor = copy.properties.sensors?.items;
+  if (sensor) {
+    const properties = sensor.properties as Record<string, unknown>;
+    properties.uses = { enum: sensors.map(({ id }) => id), description: 'Sensor type: `plugin.sensor`.' };
+    sensor.allOf = sensors.map(({ id }) => ({
+      if: { properties: { uses: { const: id } } },
+      // biome-ignore lint/suspicious/noThenProperty: `then` is a keyword of JSON Schema.
+      then: { properties: { with: { $ref: `#/definitions/${sensorPrefix}${id}` } } },
+    }));
+  }
+  const definitions = Object.fromEntries([
+    ...types.map((type) => [type.id, allowExpressions(type.inputSchema, type.id)]),
+    ...sensors.map(({ id, inputSchema }) => [
+      `${sensorPrefix}${id}`,
+      allowExpressions(inputSchema, `${sensorPrefix}${id}`),
+    ]),
+  ]);
   return { ...copy, definitions };
 }
+
+/** A sensor may have the name of a step. */
+const sensorPrefix = 'sensor.';
 
 const expressionText = { type: 'string', pattern: '\\$\\{\\{' };
 

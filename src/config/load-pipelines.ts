@@ -10,6 +10,7 @@ import { checkAcross } from './check-children.ts';
 import { checkExpressions } from './check-expressions.ts';
 import { checkInputs } from './check-inputs.ts';
 import { checkSchedules } from './check-schedules.ts';
+import { checkSensors } from './check-sensors.ts';
 import { checkSteps } from './check-steps.ts';
 import { pipelineJsonSchema } from './json-schema.ts';
 import { type PipelineCheck, type PlacedStep, placeFinding } from './pipeline-check.ts';
@@ -129,6 +130,7 @@ async function checkDocument(document: YamlDocument, options: LoadPipelinesOptio
   checkInputs(check);
   checkSchedules(check, options.settings.calendars);
   checkSteps(check);
+  await checkSensors(check);
   await checkExpressions(check);
   return { problems, warnings, pipeline };
 }

@@ -49,6 +49,20 @@ export const calendarSchema = z
   })
   .describe('Days on which a schedule fires, by the local date in its zone.');
 
+export const slaSchema = z
+  .strictObject({
+    start_within: duration.optional().describe('From the nominal time until it has to have started.'),
+    complete_within: duration.optional().describe('From the nominal time until it has to be completed.'),
+  })
+  .refine((sla) => sla.start_within !== undefined || sla.complete_within !== undefined, {
+    message: says('promises nothing', 'start_within, complete_within or both'),
+  })
+  .refine((sla) => (sla.start_within ?? 0) <= (sla.complete_within ?? Number.POSITIVE_INFINITY), {
+    path: ['start_within'],
+    message: says('later than complete_within', 'at most complete_within'),
+  })
+  .describe('What is promised about time; a miss is told once, and ends nothing.');
+
 const catchupPolicy = z.enum(['none', 'last', 'all']);
 
 export const scheduleSchema = z
@@ -92,6 +106,7 @@ export const scheduleSchema = z
     enabled: z.boolean().default(defaults['schedules.enabled'].value),
     inputs: z.record(z.string(), json).optional().describe('Inputs of the runs; plain values.'),
     priority: priority.optional().describe('Priority of the runs: 1 (first) … 10.'),
+    sla: slaSchema.optional(),
   })
   .describe('When the pipeline runs.');
 
@@ -281,6 +296,7 @@ export const pipelineSchema = z
       .optional()
       .describe('For steps that do not say it themselves, and whose failure nothing tolerates. Default: fail.'),
     after: z.union([afterSchema, z.array(afterSchema).min(1).max(20)]).optional(),
+    sla: slaSchema.optional(),
     env: env.default({}),
     steps: z.array(stepSchema).min(1, says('a pipeline needs steps', 'at least one step')).max(1_000),
     finally: z.array(stepSchema).max(100).default([]).describe('Steps run at the end whatever happened, in order.'),

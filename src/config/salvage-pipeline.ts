@@ -5,6 +5,7 @@ import {
   pipelineSchema,
   type StepShape,
   scheduleSchema,
+  sensorSchema,
   stepSchema,
 } from './pipeline-schema.ts';
 import { type SchemaProblem, valueAt } from './zod-problems.ts';
@@ -34,6 +35,7 @@ function salvageParts(raw: Record<string, unknown>): PipelineShape {
     tenant: orElse(shape.tenant.safeParse(raw.tenant).data, 'default'),
     inputs: salvageInputs(raw.inputs),
     schedules: list(raw.schedules).flatMap((one) => scheduleSchema.safeParse(one).data ?? []),
+    sensors: list(raw.sensors).flatMap((one) => sensorSchema.safeParse(one).data ?? []),
     priority: orElse(shape.priority.safeParse(raw.priority).data, 5),
     queue: orElse(shape.queue.safeParse(raw.queue).data, 'default'),
     timeout: 0,

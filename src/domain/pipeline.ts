@@ -4,6 +4,7 @@ import type { PipelineBudget } from './budget.ts';
 import type { RetryPolicy } from './retry-policy.ts';
 import type { ScheduleDefinition } from './schedule.ts';
 import type { SensorDefinition } from './sensor.ts';
+import type { Sla } from './sla.ts';
 
 export interface Pipeline {
   id: string;
@@ -35,6 +36,8 @@ export interface Pipeline {
   onExhausted?: ExhaustedPolicy;
   /** Pipelines that have to have completed before a run starts. */
   after?: readonly AfterDefinition[];
+  /** For runs that no schedule makes; each schedule has its own, which is this one unless it says otherwise. */
+  sla?: Sla;
   /** In the order of the file; `needs` is always filled in (a step without it follows the one above). */
   steps: readonly StepDefinition[];
   /** Steps run at the end whatever happened, in order, after all others have ended. */

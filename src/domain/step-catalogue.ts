@@ -25,4 +25,16 @@ export interface StepTypeDescription {
 export interface StepCatalogue {
   get(id: string): StepTypeDescription | undefined;
   list(): readonly StepTypeDescription[];
+  sensor?(id: string): SensorTypeDescription | undefined;
+  /** Sorted by id. */
+  sensors?(): readonly SensorTypeDescription[];
+}
+
+export interface SensorTypeDescription
+  extends Pick<StepTypeDescription, 'id' | 'plugin' | 'inputSchema' | 'validateInput'> {
+  description?: string;
+  /** Of what it tells of an event. */
+  eventSchema: JsonSchema;
+  /** What becomes of what its first look finds, unless the pipeline says so. */
+  first: 'run' | 'skip';
 }

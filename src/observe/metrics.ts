@@ -168,6 +168,14 @@ function subscribe({ events, clock }: MetricsOptions, registry: Registry): (() =
   const lag = histogram('schedule_lag_seconds', 'From the nominal fire time to its run in the queue.', buckets.lag);
   const occurrences = counter('occurrences_total', 'Nominal fire times, by what became of them.', 'outcome');
   for (const outcome of outcomes) occurrences.add([outcome], 0);
+  const looks = counter('sensor_checks_total', 'Looks of sensors that ended.', 'pipeline', 'sensor', 'result');
+  const slaMisses = counter(
+    'sla_misses_total',
+    'Runs and nominal times that did not start, or were not completed, by the time promised.',
+    'tenant',
+    'pipeline',
+    'kind',
+  );
   const query = histogram('db_query_duration_seconds', 'SQL statements.', buckets.query, 'operation');
   const notifications = counter(
     'notifications_total',
@@ -195,6 +203,7 @@ function subscribe({ events, clock }: MetricsOptions, registry: Registry): (() =
 
   const tenants = createBoundedLabel();
   const pipelines = createBoundedLabel();
+  const sensors = createBoundedLabel();
   const stepTypes = createBoundedLabel();
   const operations = createBoundedLabel();
   const routes = createBoundedLabel();
@@ -214,6 +223,16 @@ function subscribe({ events, clock }: MetricsOptions, registry: Registry): (() =
       if (token > 1) return;
       queueWait.observe([tenants.of(tenant), pipelines.of(pipeline, tenant)], waitMs / 1_000);
     }),
+    events.on('sensor.checked', ({ tenant, pipeline, sensor, result }) => {
+      const name = sensors.of(sensor, tenant);
+      looks.add([name === otherLabel ? otherLabel : pipelines.of(pipeline, tenant), name, result]);
+    }),
+    events.on('run.sla_missed', ({ tenant, pipeline, kind, count }) =>
+      slaMisses.add([tenants.of(tenant), pipelines.of(pipeline, tenant), kind], count),
+    ),
+    events.on('schedule.sla_missed', ({ tenant, pipeline, kind, count }) =>
+      slaMisses.add([tenants.of(tenant), pipelines.of(pipeline, tenant), kind], count),
+    ),
     events.on('wait.answered', ({ kind }) => waitsEnded.add([kind, 'answered'])),
     events.on('wait.timed_out', ({ kind }) => waitsEnded.add([kind, 'timed_out'])),
     events.on('run.lease_lost', () => leasesLost.add([])),

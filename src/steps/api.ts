@@ -1,11 +1,20 @@
 // All that a plugin may import: how to define a plugin and its steps, what a step is given, how it fails. Exported as `cronwright/plugin`.
 
-import type { CostEntry, StepEstimate } from './cost.ts';
+import type { CostEntry, CostsSoFar, StepEstimate } from './cost.ts';
+import type { SensorDefinition } from './define-sensor.ts';
 import type { ProgramLimits } from './isolation/program-limits.ts';
 import type { LlmAnswer, LlmMessage, LlmRequest } from './llm/llm-request.ts';
 
 export { isMediaType } from '../domain/media-type.ts';
-export type { CostEntry, StepEstimate } from './cost.ts';
+export type { CostEntry, CostsSoFar, StepEstimate } from './cost.ts';
+export {
+  defineSensor,
+  type SensorContext,
+  type SensorDefinition,
+  type SensorEvent,
+  type SensorLimits,
+  type SensorResult,
+} from './define-sensor.ts';
 export { existingFileInside, folderInside, isPathInside } from './inside-folder.ts';
 export { outputLimit, type ProgramLimits, ulimits } from './isolation/program-limits.ts';
 export { type ProgramEnd, runProgram } from './isolation/run-program.ts';
@@ -155,6 +164,10 @@ export interface StepContext {
     reserve(entry: CostEntry): Promise<{ id: string }>;
     /** What was really spent takes the place of what was held, even where it is more; without `actual` nothing was spent. */
     settle(id: string, actual?: CostEntry): Promise<void>;
+    /** What the run has cost until now. */
+    soFar(): Promise<CostsSoFar>;
+    /** Says what the run is expected to cost: US dollars, the low end. It is shown beside what the run does cost; the last word counts. */
+    expect(usd: number): Promise<void>;
   };
   /** Threads of messages of the run: they outlive retries and restarts, and go along to a retry or a fork of it. */
   readonly conversation: {
@@ -256,6 +269,11 @@ export interface HostSettings {
 export interface SqlConnection {
   /** Bound parameters only (`$1`). Rows are plain JSON objects. */
   query(text: string, params?: readonly Json[]): Promise<{ rows: Record<string, Json>[]; rowCount: number }>;
+  /**
+   * Where the server is, for programs and clients that need a session of their own: a `postgres://` URL, its password masked in logs
+   * from now on. Absent for `self` and in processes of their own. Give a password on by the environment alone.
+   */
+  serverUrl?(): string;
 }
 
 export interface StepDefinition<Input = unknown, Output = unknown> {
@@ -265,11 +283,6 @@ export interface StepDefinition<Input = unknown, Output = unknown> {
   /** JSON Schemas; only needed where the schema cannot say its own (zod 4.2 and later, and whatever else has `~standard.jsonSchema`, can). */
   inputJsonSchema?: Record<string, unknown>;
   outputJsonSchema?: Record<string, unknown>;
-  /**
-   * Where the server is, for programs and clients that need a session of their own: a `postgres://` URL, its password masked in logs
-   * from now on. Absent for `self` and in processes of their own. Give a password on by the environment alone.
-   */
-  serverUrl?(): string;
   /** `outside`: changes something beyond the run's own workspace; its start is recorded durably first. Default `none`. */
   effects?: 'none' | 'outside';
   /**
@@ -327,6 +340,8 @@ export interface PluginDefinition {
   description?: string;
   /** Step names match `[a-z][a-z0-9_]*`. */
   steps: Readonly<Record<string, StepDefinition>>;
+  /** What looks for things that start runs. Names as those of steps. */
+  sensors?: Readonly<Record<string, SensorDefinition>>;
 }
 
 /** Declares a plugin; the default export of its package. */

@@ -32,6 +32,10 @@ export function checkPlugin(value: unknown): string[] {
   }
   if (!isRecord(value.steps)) problems.push(`steps is ${kindOf(value.steps)}, expected an object of step definitions`);
   else for (const [name, step] of Object.entries(value.steps)) problems.push(...checkStep(name, step));
+  if (value.sensors === undefined) return problems;
+  if (!isRecord(value.sensors))
+    return [...problems, `sensors is ${kindOf(value.sensors)}, expected an object of sensors`];
+  for (const [name, sensor] of Object.entries(value.sensors)) problems.push(...checkSensor(name, sensor));
   return problems;
 }
 
@@ -63,6 +67,28 @@ function checkStep(name: string, step: unknown): string[] {
     if (got !== undefined && !(typeof got === 'string' && allowed.includes(got))) {
       problems.push(`steps.${name}.${key} is ${show(got)}, expected ${allowed.join(' or ')}`);
     }
+  }
+  return problems;
+}
+
+function checkSensor(name: string, sensor: unknown): string[] {
+  const problems: string[] = [];
+  if (!stepName.test(name)) problems.push(`sensor name is ${show(name)}, expected ${stepName.source}`);
+  if (!isRecord(sensor))
+    return [...problems, `sensors.${name} is ${kindOf(sensor)}, expected what defineSensor returns`];
+  if (typeof sensor.check !== 'function') {
+    problems.push(`sensors.${name}.check is ${kindOf(sensor.check)}, expected a function`);
+  }
+  for (const key of ['input', 'event']) {
+    if (isStandardSchema(sensor[key])) continue;
+    problems.push(
+      `sensors.${name}.${key} is ${kindOf(sensor[key])}, expected a Standard Schema (zod, valibot, arktype)`,
+    );
+  }
+  for (const [key, allowed] of Object.entries({ first: ['run', 'skip'], isolation: ['inline', 'process'] })) {
+    const got = sensor[key];
+    if (got === undefined || (typeof got === 'string' && allowed.includes(got))) continue;
+    problems.push(`sensors.${name}.${key} is ${show(got)}, expected ${allowed.join(' or ')}`);
   }
   return problems;
 }

@@ -2,7 +2,7 @@
 import { writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { createAbortError } from './abort-reason.ts';
-import { type AbortReason, type PluginDefinition, type StepContext, StepError } from './api.ts';
+import { type AbortReason, type PluginDefinition, type StepContext, type StepDefinition, StepError } from './api.ts';
 import { builtInPlugins } from './built-in-plugins.ts';
 import { toStoredError } from './classify-error.ts';
 import { encodeOutput } from './encode-output.ts';
@@ -19,6 +19,7 @@ import { createCaller, createRemoteContext } from './isolation/remote-context.ts
 import { defaultExport, type PluginSource } from './load-plugins.ts';
 import { parseWithSchema } from './parse-with-schema.ts';
 import { SecretMask } from './secret-mask.ts';
+import { sensorStep, sensorStepName } from './sensor-step.ts';
 
 const abort = new AbortController();
 const caller = createCaller(send);
@@ -60,7 +61,7 @@ async function attempt(start: StartMessage): Promise<void> {
 async function runStep(start: StartMessage, ctx: StepContext): Promise<unknown> {
   const { plugin: source, step: name } = start;
   const plugin = defaultExport(await importSource(source)) as PluginDefinition;
-  const step = plugin.steps[name];
+  const step = plugin.steps[name] ?? findSensor(plugin, name);
   if (!step) throw new StepError('fatal', `plugin ${source.specifier} has no step ${name} any more`);
   const input = await parseWithSchema(step.input, start.input, 'input');
   if (!start.compensates) return step.run(ctx, input);
@@ -68,6 +69,11 @@ async function runStep(start: StartMessage, ctx: StepContext): Promise<unknown> 
     throw new StepError('fatal', `step ${name} of plugin ${source.specifier} undoes nothing any more`);
   await step.compensate(ctx, input, start.output);
   return null;
+}
+
+function findSensor({ sensors = {} }: PluginDefinition, name: string): StepDefinition | undefined {
+  const found = Object.entries(sensors).find(([sensor]) => sensorStepName(sensor) === name);
+  return found && sensorStep(found[1]);
 }
 
 async function importSource(source: PluginSource): Promise<Record<string, unknown>> {

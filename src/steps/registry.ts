@@ -1,10 +1,17 @@
 // The step types this node has: what the configuration checks against, and what the worker runs.
 import { CronwrightError, type Problem } from '../domain/errors.ts';
-import type { JsonSchema, StepCatalogue, StepTypeDescription } from '../domain/step-catalogue.ts';
+import type {
+  JsonSchema,
+  SensorTypeDescription,
+  StepCatalogue,
+  StepTypeDescription,
+} from '../domain/step-catalogue.ts';
 import type { StandardSchema, StepDefinition } from './api.ts';
 import { checkPlugin } from './check-plugin.ts';
+import type { SensorDefinition } from './define-sensor.ts';
 import type { LoadedPlugin, PluginSource } from './load-plugins.ts';
 import { findProblems } from './parse-with-schema.ts';
+import { sensorStep, sensorStepName } from './sensor-step.ts';
 
 /** A step type as the catalogue describes it, with what is needed to run it. */
 export interface RegisteredStep extends StepTypeDescription {
@@ -23,15 +30,24 @@ export interface RegisteredStep extends StepTypeDescription {
   readonly command?: readonly string[];
 }
 
+export interface RegisteredSensor extends SensorTypeDescription {
+  /** One attempt of it is one look: its input is a SensorLook, its output a LookResult. */
+  readonly step: RegisteredStep;
+}
+
 export interface Registry extends StepCatalogue {
   get(id: string): RegisteredStep | undefined;
   /** Sorted by id. */
   list(): readonly RegisteredStep[];
+  sensor(id: string): RegisteredSensor | undefined;
+  /** Sorted by id. */
+  sensors(): readonly RegisteredSensor[];
 }
 
 /** Throws CronwrightError `invalid_config` with one problem for each thing wrong: shape, names, API version, duplicates. */
 export function createRegistry(plugins: readonly LoadedPlugin[]): Registry {
   const steps = new Map<string, RegisteredStep>();
+  const sensors = new Map<string, RegisteredSensor>();
   const seen = new Map<string, LoadedPlugin>();
   const problems: Problem[] = [];
   for (const plugin of plugins) {
@@ -46,13 +62,44 @@ export function createRegistry(plugins: readonly LoadedPlugin[]): Registry {
       const step = registerStep(plugin, stepName, definition);
       steps.set(step.id, step);
     }
+    for (const [name, definition] of Object.entries(plugin.definition.sensors ?? {})) {
+      const sensor = registerSensor(plugin, name, definition);
+      sensors.set(sensor.id, sensor);
+    }
   }
   if (problems.length > 0) {
     const text = problems.map((problem) => problem.message).join('; ');
     throw new CronwrightError('invalid_config', `plugins cannot be registered: ${text}`, { problems });
   }
   const sorted = [...steps.values()].sort((one, other) => (one.id < other.id ? -1 : 1));
-  return { get: (id) => steps.get(id), list: () => sorted };
+  const sortedSensors = [...sensors.values()].sort((one, other) => (one.id < other.id ? -1 : 1));
+  return {
+    get: (id) => steps.get(id),
+    list: () => sorted,
+    sensor: (id) => sensors.get(id),
+    sensors: () => sortedSensors,
+  };
+}
+
+function registerSensor(plugin: LoadedPlugin, name: string, definition: SensorDefinition): RegisteredSensor {
+  let inputSchema: JsonSchema | undefined;
+  let eventSchema: JsonSchema | undefined;
+  return {
+    id: `${plugin.definition.name}.${name}`,
+    plugin: plugin.definition.name,
+    ...(definition.description === undefined ? {} : { description: definition.description }),
+    get inputSchema() {
+      inputSchema ??= definition.inputJsonSchema ?? jsonSchemaOf(definition.input, 'input');
+      return inputSchema;
+    },
+    get eventSchema() {
+      eventSchema ??= definition.eventJsonSchema ?? jsonSchemaOf(definition.event, 'output');
+      return eventSchema;
+    },
+    first: definition.first ?? 'skip',
+    step: registerStep(plugin, sensorStepName(name), sensorStep(definition)),
+    validateInput: (value) => findProblems(definition.input, value),
+  };
 }
 
 function registerStep(plugin: LoadedPlugin, name: string, definition: StepDefinition): RegisteredStep {

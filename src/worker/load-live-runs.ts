@@ -279,6 +279,6 @@ function missingDefinition(claimed: ClaimedRun): CompiledPipeline {
       finally: [],
       onFailure: [],
     },
-    { get: () => undefined, list: () => [] },
+    { get: () => undefined, list: () => [], sensor: () => undefined, sensors: () => [] },
   );
 }

@@ -14,7 +14,14 @@ import { isTerminal, type RunState } from '../../src/domain/run.ts';
 import { createEventBus, type EventBus } from '../../src/observe/events.ts';
 import { enqueueRuns } from '../../src/queue/enqueue-runs.ts';
 import { getRun, type RunDetail } from '../../src/reads/get-run.ts';
-import { definePlugin, defineStep, type Json, type PluginDefinition, type StepContext, StepError } from '../../src/steps/api.ts';
+import {
+  definePlugin,
+  defineStep,
+  type Json,
+  type PluginDefinition,
+  type StepContext,
+  StepError,
+} from '../../src/steps/api.ts';
 import { builtInPlugins } from '../../src/steps/built-in-plugins.ts';
 import { loadPlugins } from '../../src/steps/load-plugins.ts';
 import { createRegistry } from '../../src/steps/registry.ts';

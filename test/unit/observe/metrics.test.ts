@@ -63,6 +63,7 @@ describe('the core set', () => {
         'schedule_missed_total',
         'schedule_next_fire_timestamp_seconds',
         'schedules_stalled',
+        'sensor_checks_total',
         'scheduler_last_tick_timestamp_seconds',
         'step_attempts_total',
         'step_duration_seconds',
