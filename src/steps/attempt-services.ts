@@ -6,6 +6,7 @@ import type {
   Artifact,
   CompensationReason,
   CostEntry,
+  CostsSoFar,
   Delivery,
   HostSettings,
   Json,
@@ -109,6 +110,8 @@ export interface AttemptServices {
   reserveCost(attempt: Attempt, entry: CostEntry, ask: AskPeople): Promise<{ id: string }>;
   /** Undefined: nothing was spent. */
   settleCost(attempt: Attempt, id: string, actual: CostEntry | undefined): Promise<void>;
+  costsSoFar(attempt: Attempt): Promise<CostsSoFar>;
+  expectCost(attempt: Attempt, usd: number): Promise<void>;
   loadConversation(attempt: Attempt, thread: string): Promise<LlmMessage[]>;
   /** `key` is the same for the same call of any attempt. */
   appendConversation(

@@ -15,3 +15,23 @@ export interface StepEstimate {
   /** US dollars, the low end; people are shown up to twice that. */
   usd?: number;
 }
+
+/** What a run has cost until now, as the ledger has it. */
+export interface CostsSoFar {
+  /** US dollars that the run was expected to cost, the low end; null where nobody said. */
+  estimatedUsd: number | null;
+  /** US dollars. What attempts held that ended without a word counts as spent. */
+  actualUsd: number;
+  /** US dollars that are held and not settled. */
+  heldUsd: number;
+  promptTokens: number;
+  completionTokens: number;
+  cachedTokens: number;
+  byStep: readonly {
+    step: string;
+    usd: number;
+    promptTokens: number;
+    completionTokens: number;
+    cachedTokens: number;
+  }[];
+}

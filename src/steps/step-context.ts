@@ -259,6 +259,8 @@ export class AttemptContext implements StepContext {
         this.#whileRunning(() =>
           services.settleCost(this.#attempt, id, actual === undefined ? undefined : this.#maskedCost(actual)),
         ),
+      soFar: () => this.#whileRunning(() => services.costsSoFar(this.#attempt)),
+      expect: (usd) => this.#whileRunning(() => services.expectCost(this.#attempt, usd)),
     };
   }
 

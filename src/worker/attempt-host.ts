@@ -19,7 +19,7 @@ import { askQuestion } from './ask-question.ts';
 import type { ChildDeps } from './child-runs.ts';
 import { type LiveRun, noteTransition } from './live-run.ts';
 import type { RunLogs } from './run-logs.ts';
-import { reportProgress } from './run-progress.ts';
+import { reportItem, reportProgress } from './run-progress.ts';
 import { createSpending } from './spend.ts';
 import { startChildRun } from './start-child-run.ts';
 import { whileOurs } from './while-ours.ts';
@@ -68,7 +68,9 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
       const step = run?.compiled.byId.get(attempt.step);
       // Undoing a step says nothing of how far the run is.
       if (attempt.compensation) return;
-      if (run && step && attempt.item === undefined) reportProgress(run, step, progress, clock);
+      if (!run || !step) return;
+      if (attempt.item === undefined) reportProgress(run, step, progress, clock);
+      else if (progress.message !== undefined) reportItem(run, step, progress.message, clock);
     },
     event(attempt, type, data) {
       const run = options.run(attempt.runId);
@@ -121,6 +123,8 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
     addCost: spending.add,
     reserveCost: (attempt, entry, ask) => spending.reserve(attempt, entry, ask),
     settleCost: spending.settle,
+    costsSoFar: spending.soFar,
+    expectCost: spending.expect,
     loadConversation: spending.loadConversation,
     appendConversation: spending.appendConversation,
     workspace(attempt) {

@@ -41,6 +41,8 @@ export function createDeliveryServices(node: {
     addCost: refuse,
     reserveCost: refuse,
     settleCost: refuse,
+    costsSoFar: refuse,
+    expectCost: refuse,
     loadConversation: refuse,
     appendConversation: refuse,
     startRun: refuse,

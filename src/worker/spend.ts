@@ -4,12 +4,14 @@ import type { Clock } from '../base/clock.ts';
 import type { Database } from '../db/database.ts';
 import type { Budgets } from '../domain/budget.ts';
 import type { EventBus } from '../observe/events.ts';
-import { type CostEntry, type LlmMessage, StepError } from '../steps/api.ts';
+import { type CostEntry, type CostsSoFar, type LlmMessage, StepError } from '../steps/api.ts';
 import type { AskPeople, Attempt } from '../steps/attempt-services.ts';
 import { appendConversation, type Exchange, loadConversation } from '../store/conversations.ts';
 import type { CostPlace, Spent, SpentOnModel } from '../store/cost-place.ts';
+import { expectCost } from '../store/cost-totals.ts';
 import { addCost, loseCost, monthOf, settleCost } from '../store/costs.ts';
 import { findLlmResponse, type LlmResponse } from '../store/llm-responses.ts';
+import { readRunCosts, readStepCosts } from '../store/run-costs.ts';
 import { settleLlmCall } from '../store/settle-llm-call.ts';
 import type { ChildDeps } from './child-runs.ts';
 import type { LiveRun } from './live-run.ts';
@@ -47,6 +49,9 @@ export interface Spending {
   reserve(attempt: Attempt, entry: CostEntry, ask: AskPeople, llm?: ModelOf): Promise<{ id: string }>;
   /** Undefined: nothing was spent. */
   settle(attempt: Attempt, id: string, actual: CostEntry | undefined): Promise<void>;
+  soFar(attempt: Attempt): Promise<CostsSoFar>;
+  /** US dollars that the whole run is expected to cost. */
+  expect(attempt: Attempt, usd: number): Promise<void>;
   /** Nobody knows whether what was held was spent (the answer broke off): it counts at its estimate, as `unknown`. */
   lose(attempt: Attempt, id: string): Promise<void>;
   /** What an equal request of the tenant was answered. */
@@ -97,6 +102,18 @@ export function createSpending(deps: SpendingDeps): Spending {
       if (spent === undefined || sums.length === 0) return;
       tellSpent(attempt, spent, deps);
       await tellBudgets(run(attempt), attempt, sums, deps);
+    },
+    async soFar(attempt) {
+      const { tenant, wholeId } = placeOf(attempt);
+      const [{ usd, ...run }, steps] = await Promise.all([
+        readRunCosts(db(attempt), tenant, wholeId),
+        readStepCosts(db(attempt), tenant, wholeId),
+      ]);
+      return { ...run, actualUsd: usd, byStep: steps.map(({ entries: _entries, ...step }) => step) };
+    },
+    async expect(attempt, usd) {
+      const expected = readCostEntry({ what: 'the run', usd }).usd;
+      await expectCost(db(attempt), attempt.tenant, placeOf(attempt).wholeId, expected);
     },
     async lose(attempt, id) {
       await loseCost(db(attempt), attempt.tenant, checkedId(id));

@@ -57,6 +57,11 @@ export async function answerCall(
     case 'cost.settle':
       await ctx.cost.settle(text(given, 'id'), given.actual as CostEntry | undefined);
       return null;
+    case 'cost.soFar':
+      return ctx.cost.soFar();
+    case 'cost.expect':
+      await ctx.cost.expect(given.usd as number);
+      return null;
     case 'conversation.load':
       return ctx.conversation.load(given.thread as string | undefined);
     case 'conversation.append':

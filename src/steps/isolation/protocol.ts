@@ -3,6 +3,7 @@ import type {
   Artifact,
   Compensation,
   CostEntry,
+  CostsSoFar,
   Delivery,
   HostSettings,
   Json,
@@ -86,6 +87,8 @@ export interface Calls {
   'cost.reserve': { params: CostEntry; answer: { id: string } };
   /** Without `actual` nothing was spent. */
   'cost.settle': { params: { id: string; actual?: CostEntry }; answer: null };
+  'cost.soFar': { params: Record<string, never>; answer: CostsSoFar };
+  'cost.expect': { params: { usd: number }; answer: null };
   'conversation.load': { params: { thread?: string }; answer: LlmMessage[] };
   'conversation.append': { params: { messages: readonly LlmMessage[]; thread?: string }; answer: null };
   'secrets.get': { params: { name: string }; answer: string };

@@ -95,6 +95,10 @@ export function createRemoteContext(
       async settle(id, actual) {
         await call('cost.settle', actual === undefined ? { id } : { id, actual });
       },
+      soFar: () => call('cost.soFar', {}),
+      async expect(usd) {
+        await call('cost.expect', { usd });
+      },
     },
     conversation: {
       load: (thread) => call('conversation.load', thread === undefined ? {} : { thread }),

@@ -34,6 +34,8 @@ export interface Recorded {
   llmRequests: LlmRequest[];
   /** What was spent, and what is held until it is settled. */
   costs: (CostEntry & { id: string; state: 'held' | 'spent' })[];
+  /** What the step said that the run will cost, in US dollars; absent: nothing. */
+  expectedUsd?: number;
   /** By thread. */
   conversations: Map<string, LlmMessage[]>;
 }
@@ -152,6 +154,27 @@ export function createRecordingServices(recorded: Recorded, options: RecordingOp
         if (cost.id !== id) return [cost];
         return actual === undefined ? [] : [{ ...actual, id, state: 'spent' }];
       });
+    },
+    async costsSoFar({ step }) {
+      const spent = recorded.costs.filter(({ state }) => state === 'spent');
+      const sum = (of: (cost: CostEntry) => number) => spent.reduce((total, cost) => total + of(cost), 0);
+      const tokens = {
+        promptTokens: sum(({ units }) => units?.prompt_tokens ?? 0),
+        completionTokens: sum(({ units }) => units?.completion_tokens ?? 0),
+        cachedTokens: sum(({ units }) => units?.cached_tokens ?? 0),
+      };
+      const held = recorded.costs.filter(({ state }) => state === 'held');
+      const usd = sum((cost) => cost.usd);
+      return {
+        estimatedUsd: recorded.expectedUsd ?? null,
+        actualUsd: usd,
+        heldUsd: held.reduce((total, cost) => total + cost.usd, 0),
+        ...tokens,
+        byStep: spent.length === 0 ? [] : [{ step, usd, ...tokens }],
+      };
+    },
+    async expectCost(_attempt, usd) {
+      recorded.expectedUsd = usd;
     },
     async loadConversation(_attempt, thread) {
       return recorded.conversations.get(thread) ?? [];
