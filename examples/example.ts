@@ -28,6 +28,7 @@ export interface OpenWait {
 
 export interface FinishedRun {
   id: string;
+  tenant: string;
   pipeline: string;
   state: string;
   /** As `GET /api/v1/runs/{id}` shows it. */
@@ -38,10 +39,10 @@ export interface FinishedRun {
 }
 
 export interface Api {
-  /** `path` stands behind `/api/v1`. Rejects with the problem's text where the answer is no success. */
-  get(path: string): Promise<unknown>;
-  post(path: string, body?: unknown): Promise<unknown>;
-  bytes(path: string): Promise<Uint8Array>;
+  /** `path` stands behind `/api/v1`; tenant: `default`. Rejects with the problem's text where the answer is no success. */
+  get(path: string, tenant?: string): Promise<unknown>;
+  post(path: string, body?: unknown, tenant?: string): Promise<unknown>;
+  bytes(path: string, tenant?: string): Promise<Uint8Array>;
 }
 
 export interface PreparedExample {
@@ -57,10 +58,19 @@ export interface PreparedExample {
   stop?(): Promise<void>;
 }
 
+/** What a model is asked, as it sees it. */
+export interface ModelQuestion {
+  system: string;
+  /** The last message. */
+  prompt: string;
+}
+
 export interface Example {
   /** Its folder. */
   name: string;
   title: string;
   needs: readonly Need[];
   prepare(world: ExampleWorld): Promise<PreparedExample>;
+  /** What a model could answer, where the examples run with the local stub; undefined: the stub's usual answer. */
+  model?(question: ModelQuestion): string | undefined;
 }
