@@ -22,11 +22,19 @@ const phases: Partial<Record<RunState, string>> = {
   dead_letter: 'FAILED',
 };
 
-/** `step` is the step that runs now, where one has begun; its name is the phase. */
+/** `step` is the label of the step that runs now, where one has begun, or its id: that is the phase. */
 export function legacyNames(state: RunState, waitKind: string | null, step: string | null): LegacyNames {
+  // Other runs do its work meanwhile.
+  const isAtWork = state === 'running' || (state === 'waiting' && waitKind === 'children');
+  const waitState = waitKind === 'step_retry' ? 'error' : waitKind === 'children' ? 'processing' : state;
   return {
-    legacy_state: state === 'waiting' && waitKind === 'step_retry' ? 'error' : (states[state] ?? state),
-    legacy_phase:
-      state === 'running' ? (step?.toUpperCase() ?? 'INITIALIZING') : (phases[state] ?? state.toUpperCase()),
+    legacy_state: state === 'waiting' ? waitState : (states[state] ?? state),
+    legacy_phase: isAtWork ? phaseName(step) : (phases[state] ?? state.toUpperCase()),
   };
+}
+
+/** `Generating prompts` → `GENERATING_PROMPTS`. */
+export function phaseName(label: string | null): string {
+  const words = label?.toUpperCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+  return words.length === 0 ? 'INITIALIZING' : words.join('_');
 }

@@ -23,7 +23,11 @@ import { createTestDatabase, databaseVariants, type TestDatabase } from '../supp
 import { createWorld, enqueueRun, sql, testPipeline, testSchedule, testStep } from '../support/http-world.ts';
 
 const hourly = testSchedule('docs', 'hourly', { cron: '0 * * * *', timezone: 'Europe/Berlin' });
-const docs = testPipeline('docs', { schedules: [hourly] });
+const publish = testStep('publish', ['build'], { label: 'Generating prompts' });
+const docs = testPipeline('docs', {
+  schedules: [hourly],
+  steps: [testStep('fetch'), testStep('build', ['fetch']), publish],
+});
 const backup = testPipeline('backup', { steps: [testStep('dump')], finally: [testStep('tidy')] });
 const foreign = testPipeline('docs', { tenant: 'acme', version: 'fedcba9876543210' });
 
@@ -150,7 +154,13 @@ describe.each(databaseVariants)('questions on $name', (variant) => {
       expect(await names('scheduled')).toEqual(['queued', 'IDLE']);
       expect(await names('running')).toEqual(['processing', 'INITIALIZING']);
       expect(await names('running', "step = 'decomposing'")).toEqual(['processing', 'DECOMPOSING']);
+      expect(await names('running', "step = 'publish'")).toEqual(['processing', 'GENERATING_PROMPTS']);
       expect(await names('waiting', "wait_kind = 'step_retry'")).toEqual(['error', 'WAITING']);
+      expect(await names('waiting', "wait_kind = 'approval'")).toEqual(['waiting', 'WAITING']);
+      expect(await names('waiting', "wait_kind = 'children', step = 'publish'")).toEqual([
+        'processing',
+        'GENERATING_PROMPTS',
+      ]);
       expect(await names('cancelled')).toEqual(['aborted', 'FAILED']);
       expect(await names('completed')).toEqual(['completed', 'COMPLETED']);
     });
