@@ -37,7 +37,7 @@ export const jobReport = z.object({
   success_rate: z.number().nullable().describe('Percent of those that were tried; null where none was.'),
   duration_ms: z.number().nullable().describe('From the first object to the end of the last.'),
   average_ms: z.number().nullable().describe('Of an object that was tried.'),
-  prompt_tokens: z.int(),
+  prompt_tokens: z.int().describe('By the ledger: failed attempts included. Also `usd`.'),
   completion_tokens: z.int(),
   total_tokens: z.int(),
   usd: z.number(),
@@ -70,18 +70,26 @@ export interface JobItem {
   stored: { version: number } | null;
 }
 
+export interface Spent {
+  prompt_tokens: number;
+  completion_tokens: number;
+  usd: number;
+}
+
 interface Job {
   runId: string;
   objects: z.infer<typeof databaseJob>;
   /** Of the step that goes over the objects. */
   state: string;
   items: readonly JobItem[];
+  /** By the ledger, failed attempts included. */
+  spent: Spent;
   estimate_usd: number | null;
   user_id: string | null;
   user_email: string | null;
 }
 
-export function reportFigures({ runId, objects, state, items, ...given }: Job): JobReport {
+export function reportFigures({ runId, objects, state, items, spent, ...given }: Job): JobReport {
   const lines = objects.todo.map((object, index) =>
     lineOf(
       object,
@@ -91,7 +99,6 @@ export function reportFigures({ runId, objects, state, items, ...given }: Job): 
   const tried = lines.filter(({ status }) => status === 'completed' || status === 'failed');
   const processed = tried.filter(({ status }) => status === 'completed').length;
   const layers = items.flatMap((item) => item.layers ?? []);
-  const spent = sumOf(layers);
   const times = tried.flatMap(({ duration_ms: ms }) => (ms === null ? [] : [ms]));
   const estimate = given.estimate_usd;
   return {
@@ -106,6 +113,7 @@ export function reportFigures({ runId, objects, state, items, ...given }: Job): 
     duration_ms: spanOf(items),
     average_ms: times.length === 0 ? null : round(times.reduce((sum, ms) => sum + ms, 0) / times.length, 0),
     ...spent,
+    usd: round(spent.usd, 6),
     total_tokens: spent.prompt_tokens + spent.completion_tokens,
     estimate_usd: estimate,
     ratio: estimate === null || estimate === 0 ? null : round(spent.usd / estimate, 3),

@@ -11,6 +11,7 @@ import { jsonResponse, redirectTo, textResponse } from './response.ts';
 import type { Route, RouteMethod, RouteServer } from './route.ts';
 import { bulkRoutes } from './routes/bulk-routes.ts';
 import { cronRoutes } from './routes/cron-routes.ts';
+import { documentationCompatRoutes } from './routes/documentation-compat-routes.ts';
 import { eventStream, liveRoutes, socketUpgrade } from './routes/live-routes.ts';
 import { pauseRoutes } from './routes/pause-routes.ts';
 import { pipelineRoutes } from './routes/pipeline-routes.ts';
@@ -49,6 +50,7 @@ export const apiRoutes: readonly Route[] = [
   ...queueRoutes,
   ...cronRoutes,
   ...liveRoutes,
+  ...documentationCompatRoutes,
 ];
 
 export function createHttpApp(options: HttpAppOptions): Hono<HttpEnv> {

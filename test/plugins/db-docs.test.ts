@@ -279,7 +279,7 @@ describe('documents in a table', () => {
     const object = await described('shop.customers');
     await keep(one, 'a');
     await keep(two, 'b');
-    const compensation = { reason: 'rollback' as const };
+    const compensation = { reason: 'rollback' as const, output: undefined };
     const undo = () => run('docs.describe_object', { object, store }, { runId: two, compensation });
     expect((await undo()).result.kind).toBe('completed');
     expect((await undo()).result.kind).toBe('completed');
@@ -290,7 +290,7 @@ describe('documents in a table', () => {
     const input = { store, object_id: 'x.y', title: 'y', body: 'text' };
     expect(outputOf(await run('docs.store', input, { runId: one }))).toMatchObject({ version: 1, is_new: true });
     expect(outputOf(await run('docs.store', { ...input, body: 'more' }, { runId: two }))).toMatchObject({ version: 2 });
-    await run('docs.store', input, { runId: two, compensation: { reason: 'failed' } });
+    await run('docs.store', input, { runId: two, compensation: { reason: 'failed', output: undefined } });
     expect(await versions('x.y')).toEqual([{ version: 1, current: true, run_id: one }]);
     const dry = await run('docs.store', { ...input, body: 'dry' }, { runId: two, dryRun: true });
     expect(outputOf(dry)).toMatchObject({ version: null, is_new: false });
@@ -350,6 +350,14 @@ describe('docs.job_report', () => {
       checkpoint: { layers: [layer('summary', 3)] },
       error: { name: 'ServerError', message: 'it | is down' },
     });
+    // What was spent on an attempt that failed is in the ledger alone.
+    await client.query(
+      `insert into cronwright.costs (id, tenant, pipeline, run_id, whole_id, step, item, attempt, token, what, prompt_tokens,
+        completion_tokens, cached_tokens, state, usd, month, at)
+      select gen_random_uuid(), 'default', 'p', $1, $1, 'document', 0, 1, 1, 'llm', n, 7, 0, s, 0.03, '2026-01', now()
+      from (values (600, 'spent'), (100, 'unknown'), (900, 'held')) as v (n, s)`,
+      [runId],
+    );
     const objects = {
       total: 4,
       todo: ['a', 'b', 'c'].map((name) => ({ id: `s.${name}`, name })),
@@ -363,7 +371,7 @@ describe('docs.job_report', () => {
       status: 'completed',
       started_by: { user_id: 'u-7', user_email: 'ada@example.org' },
       ...{ total: 4, processed: 1, failed: 1, skipped: 1, success_rate: 50, duration_ms: 35_000, average_ms: 15_000 },
-      ...{ prompt_tokens: 600, completion_tokens: 60, total_tokens: 660, usd: 0.06, estimate_usd: 0.15, ratio: 0.4 },
+      ...{ prompt_tokens: 700, completion_tokens: 14, total_tokens: 714, usd: 0.06, estimate_usd: 0.15, ratio: 0.4 },
       errors: [{ object_id: 's.b', name: 'ServerError', message: 'it | is down', attempts: 1 }],
     });
     expect(report.objects.map(({ id, status, version }) => [id, status, version])).toEqual([

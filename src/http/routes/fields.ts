@@ -9,6 +9,7 @@ export const tags = {
   queue: 'Queue and nodes',
   cron: 'Cron',
   live: 'Live',
+  older: 'Older forms',
 } as const;
 
 export const idParams = z.strictObject({ id: z.string().min(1).max(300) });
