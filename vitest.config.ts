@@ -8,6 +8,18 @@ const alias = { 'cronwright/plugin': source('api.ts'), 'cronwright/testing': sou
 export default defineConfig({
   test: {
     reporters: ['default', './test/support/closing-line.ts'],
+    // With `--coverage`, as `npm test` runs it. Daemons and steps in processes of their own are not counted.
+    coverage: {
+      provider: 'v8',
+      include: ['src/**/*.ts', 'plugins/**/*.ts'],
+      reporter: ['text-summary', 'json-summary'],
+      thresholds: {
+        lines: 75,
+        'src/{control,maintenance,queue,reads,schedule,steps,store,worker}/**': { lines: 80 },
+        'plugins/**': { lines: 80 },
+        'src/http/**': { lines: 70 },
+      },
+    },
     projects: [
       {
         resolve: { alias },
