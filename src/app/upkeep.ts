@@ -11,6 +11,7 @@ import { createParentWatch } from '../maintenance/parent-watch.ts';
 import { createPauseSweep } from '../maintenance/pause-sweep.ts';
 import { createPruner } from '../maintenance/pruner.ts';
 import { createRescuer } from '../maintenance/rescuer.ts';
+import { createSlaWatch } from '../maintenance/sla-watch.ts';
 import { createStuckWatch } from '../maintenance/stuck-watch.ts';
 import { createUnservedWatch } from '../maintenance/unserved-watch.ts';
 import type { EventBus } from '../observe/events.ts';
@@ -78,6 +79,7 @@ export function createUpkeep(options: UpkeepOptions): Service[] {
     }),
     createCostWatch({ db, events, everyMs: timing.rescueMs * 3 }),
     createStuckWatch({ db, events, node, stuckMs: timing.stuckMs }),
+    createSlaWatch({ db, clock, events, catalog: options.catalog, everyMs: timing.rescueMs * 3 }),
     createUnservedWatch({
       db,
       clock,

@@ -1,4 +1,5 @@
 // What a schedule is: the shape every floor above computes with, all defaults already applied.
+import type { Sla } from './sla.ts';
 
 /** What happens when a run of the same schedule is still live at a fire time. */
 export type OverlapPolicy = 'skip' | 'queue' | 'queue_all' | 'cancel_previous' | 'allow';
@@ -64,6 +65,8 @@ export interface ScheduleDefinition {
   calendar?: ScheduleCalendar;
   inputs?: Record<string, unknown>;
   priority?: number;
+  /** Its own, or that of its pipeline. */
+  sla?: Sla;
 }
 
 /** Defaults of a schedule. */

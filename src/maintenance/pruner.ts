@@ -50,6 +50,12 @@ const forgetApplies = statement(
   { idempotent: true },
 );
 
+const forgetMisses = statement(
+  'prune_sla_misses',
+  `delete from cronwright.sla_misses where missed_at < now() - $1::int8 * interval '1 millisecond'`,
+  { idempotent: true },
+);
+
 const stillLive = statement('find_live_runs', 'select run_id from cronwright.queue where run_id = any($1::uuid[])');
 
 /** A file is older than its row by what the transaction takes. */
@@ -81,6 +87,7 @@ export function createPruner(options: PrunerOptions): Service {
         await db.query(forgetKeys);
         await db.query(forgetNodes);
         await db.query(forgetApplies);
+        await db.query(forgetMisses, [options.rule.occurrencesMs]);
         await pruneWorkspaces();
         await pruneFiles();
         while (!signal.aborted && (await pruneOutbox(db)));

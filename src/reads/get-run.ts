@@ -9,6 +9,7 @@ import { isUuid } from './cursor.ts';
 import { waitsOfRun, waitView } from './list-waits.ts';
 import { findPastRemainder } from './past-remainder.ts';
 import { type RunRow, type RunView, runColumns, runView, toRunView } from './run-view.ts';
+import { type RunSlaRow, runSlaColumns, runSlaView, toRunSla } from './sla-view.ts';
 import { anyJson, maybeInstant } from './view-fields.ts';
 
 export const runDetail = runView
@@ -36,6 +37,7 @@ export const runDetail = runView
     lineage: z.array(z.uuid()).describe('the runs it goes back to, the first one first, at most 100'),
     children: z.array(z.uuid()).describe('runs made from this one, newest first, at most 100'),
     traceparent: z.string().nullable(),
+    sla: runSlaView.nullable().describe('what was promised about time, and what was missed; null: nothing was'),
     waits: z.array(waitView).describe('what it asks and has asked, newest first, at most 200'),
   })
   .meta({ id: 'RunDetail' });
@@ -49,7 +51,8 @@ const one = statement(
       select state, count(*) as n from cronwright.step_runs where run_id = r.id and item = -1 group by state) s) as begun,
     (select jsonb_array_length(coalesce(p.definition->'steps', '[]')) from cronwright.pipelines p
       where p.tenant = r.tenant and p.id = r.pipeline and p.version = r.pipeline_version) as defined,
-    array(select c.id from cronwright.runs c where c.parent_id = r.id order by c.id desc limit 100) as children
+    array(select c.id from cronwright.runs c where c.parent_id = r.id order by c.id desc limit 100) as children,
+    ${runSlaColumns}
   from cronwright.runs r left join cronwright.queue q on q.run_id = r.id
   where r.id = $1 and ($2::text is null or r.tenant = $2)`,
 );
@@ -69,19 +72,20 @@ async function lineageOf(db: Queryable, parentId: string): Promise<string[]> {
   return (await db.query<{ id: string }>(lineage, [parentId])).rows.map((row) => row.id);
 }
 
-type DetailRow = RunRow & {
-  inputs: Record<string, unknown> | null;
-  traceparent: string | null;
-  begun: Partial<Record<keyof RunDetail['steps'], number>> | null;
-  defined: number | null;
-  children: string[];
-};
+type DetailRow = RunRow &
+  RunSlaRow & {
+    inputs: Record<string, unknown> | null;
+    traceparent: string | null;
+    begun: Partial<Record<keyof RunDetail['steps'], number>> | null;
+    defined: number | null;
+    children: string[];
+  };
 
 /** Throws `not_found`. */
 export async function getRun(db: Queryable, tenant: string | null, id: string): Promise<RunDetail> {
   const row = isUuid(id) ? (await db.query<DetailRow>(one, [id, tenant])).rows[0] : undefined;
   if (!row) throw runNotFound(id);
-  const { inputs, traceparent, begun, defined, children, ...run } = row;
+  const { inputs, traceparent, begun, defined, children, promise, sla_misses, ...run } = row;
   const view = toRunView(run);
   return {
     ...view,
@@ -91,6 +95,7 @@ export async function getRun(db: Queryable, tenant: string | null, id: string): 
     lineage: run.parent_id === null ? [] : await lineageOf(db, run.parent_id),
     children,
     traceparent,
+    sla: toRunSla({ promise, sla_misses }, run),
     waits: await waitsOfRun(db, id),
   };
 }

@@ -1,4 +1,5 @@
 // Which runs are there: a page of them, newest first.
+import { idAt } from '../base/id-at.ts';
 import { type Queryable, statement } from '../db/database.ts';
 import { CronwrightError } from '../domain/errors.ts';
 import { isTerminal, type Origin, type RunState, runStates } from '../domain/run.ts';
@@ -165,9 +166,3 @@ function uniqueById(rows: readonly RunRow[]): RunRow[] {
 
 /** More than clocks of nodes and database are ever apart without an alert. */
 const clockSlackMs = 600_000;
-
-/** The smallest UUID v7 of a millisecond. */
-export function idAt(ms: number): string {
-  const hex = Math.max(0, Math.floor(ms)).toString(16).padStart(12, '0').slice(-12);
-  return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-000000000000`;
-}

@@ -8,6 +8,7 @@ import { createScheduleClock, nextUnpaused } from '../domain/schedule-clock.ts';
 import { liveState } from '../queue/live-state.ts';
 import { packCursor, unpackCursor } from './cursor.ts';
 import { localTime } from './next-fires.ts';
+import { scheduleSlaColumns, scheduleSlaView, toScheduleSla } from './sla-view.ts';
 import { anyJson, instant, maybeInstant, type Page } from './view-fields.ts';
 
 export const scheduleView = z
@@ -29,6 +30,7 @@ export const scheduleView = z
     error: z.string().nullable(),
     last_run: z.object({ id: z.uuid(), state: z.enum(runStates), nominal_at: maybeInstant }).nullable(),
     live_runs: z.int(),
+    sla: scheduleSlaView.nullable(),
     definition: anyJson,
   })
   .meta({ id: 'Schedule' });
@@ -39,7 +41,8 @@ const columns = `s.id, s.tenant, s.pipeline, s.definition, s.enabled, s.cursor_a
     s.paused_by, s.paused_reason, p.pipeline as scope, p.paused_at as scope_paused_at, p.until_at as scope_until,
     p.paused_by as scope_by, p.reason as scope_reason, s.error, s.last_run_id, s.last_nominal_at,
     coalesce(r.state, ${liveState('q')}) as last_state, now() as read_at,
-    (select count(*) from cronwright.queue l where l.tenant = s.tenant and l.schedule = s.id) as live_runs`;
+    (select count(*) from cronwright.queue l where l.tenant = s.tenant and l.schedule = s.id) as live_runs,
+    ${scheduleSlaColumns}`;
 
 const joins = `left join cronwright.runs r on r.id = s.last_run_id
   left join cronwright.queue q on q.run_id = s.last_run_id
@@ -105,6 +108,8 @@ interface ScheduleRow {
   last_nominal_at: Date | null;
   last_state: (typeof runStates)[number] | null;
   live_runs: number;
+  sla_missed: number;
+  sla_missed_at: Date | null;
   read_at: Date;
 }
 
@@ -156,6 +161,7 @@ function toView(row: ScheduleRow): ScheduleView {
         ? null
         : { id: row.last_run_id, state: row.last_state, nominal_at: row.last_nominal_at },
     live_runs: row.live_runs,
+    sla: toScheduleSla(definition.sla, row),
     definition,
   };
 }

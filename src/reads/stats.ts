@@ -1,9 +1,9 @@
 // How it has been going: runs by how they ended, success rate, duration and the capacity that is left.
 import { z } from 'zod';
+import { idAt } from '../base/id-at.ts';
 import { type Queryable, statement } from '../db/database.ts';
 import { liveState } from '../queue/live-state.ts';
 import { listNodes } from './list-nodes.ts';
-import { idAt } from './list-runs.ts';
 import { instant } from './view-fields.ts';
 
 export const statsView = z

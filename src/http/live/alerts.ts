@@ -1,6 +1,6 @@
 // What a person should hear of at once, as events of the live stream: named `alert.` and the event of the bus they come from.
 import type { Clock } from '../../base/clock.ts';
-import type { EventBus } from '../../observe/events.ts';
+import type { EventBus, Events } from '../../observe/events.ts';
 import { type AlertFacts, alertEvent, type LiveEvent } from './live-event.ts';
 
 /** Five minutes: from here on a clock is an alert (DESIGN §5). */
@@ -9,11 +9,13 @@ const alertingJumpMs = 300_000;
 /** All names that alerts have. A dead letter's comes from the run's own history, whatever node wrote it. */
 export const alertNames = [
   'alert.run.stuck',
+  'alert.run.sla_missed',
   'alert.run.dead_lettered',
   'alert.run.rollback_failed',
   'alert.run.unservable',
   'alert.schedule.broken',
   'alert.schedule.stalled',
+  'alert.schedule.sla_missed',
   'alert.config.rejected',
   'alert.config.diverged',
   'alert.notification.failed',
@@ -39,6 +41,12 @@ export function subscribeAlerts(options: {
   const ends = [
     events.on('run.stuck', ({ runId, tenant, pipeline, step, forMs }) =>
       tell('alert.run.stuck', { runId, tenant, pipeline, step, data: { for_ms: forMs } }),
+    ),
+    events.on('run.sla_missed', ({ runId, tenant, pipeline, schedule, ...missed }) =>
+      tell('alert.run.sla_missed', { runId, tenant, pipeline, schedule, data: slaData(missed) }),
+    ),
+    events.on('schedule.sla_missed', ({ tenant, pipeline, schedule, ...missed }) =>
+      tell('alert.schedule.sla_missed', { tenant, pipeline, schedule, data: slaData(missed) }),
     ),
     events.on('run.rollback_failed', ({ runId, tenant, pipeline, steps, error }) =>
       tell('alert.run.rollback_failed', { runId, tenant, pipeline, reason: error, data: { steps: [...steps] } }),
@@ -78,6 +86,19 @@ export function subscribeAlerts(options: {
   ];
   return () => {
     for (const end of ends) end();
+  };
+}
+
+function slaData(
+  missed: Pick<Events['run.sla_missed'], 'kind' | 'dueAt' | 'nominalAt' | 'withinMs' | 'count'>,
+): object {
+  const { kind, nominalAt, withinMs, count } = missed;
+  return {
+    kind,
+    due_at: new Date(missed.dueAt).toISOString(),
+    nominal_at: nominalAt === undefined ? null : new Date(nominalAt).toISOString(),
+    within_ms: withinMs,
+    count,
   };
 }
 
