@@ -1,4 +1,5 @@
 // The figures of a job's report: totals, times, tokens and money, of what the engine has on record of its items.
+import type { CostsSoFar } from 'cronwright/plugin';
 import { z } from 'zod';
 
 const named = z.object({ id: z.string(), name: z.string() });
@@ -41,7 +42,7 @@ export const jobReport = z.object({
   completion_tokens: z.int(),
   total_tokens: z.int(),
   usd: z.number(),
-  estimate_usd: z.number().nullable(),
+  estimate_usd: z.number().nullable().describe('What the run was said to cost (cost.estimate), the low end.'),
   ratio: z.number().nullable().describe('What it cost by what was expected.'),
   layers: z.array(layerLine),
   objects: z.array(objectLine),
@@ -70,26 +71,18 @@ export interface JobItem {
   stored: { version: number } | null;
 }
 
-export interface Spent {
-  prompt_tokens: number;
-  completion_tokens: number;
-  usd: number;
-}
-
 interface Job {
   runId: string;
   objects: z.infer<typeof databaseJob>;
   /** Of the step that goes over the objects. */
   state: string;
   items: readonly JobItem[];
-  /** By the ledger, failed attempts included. */
-  spent: Spent;
-  estimate_usd: number | null;
+  costs: Pick<CostsSoFar, 'actualUsd' | 'estimatedUsd' | 'promptTokens' | 'completionTokens'>;
   user_id: string | null;
   user_email: string | null;
 }
 
-export function reportFigures({ runId, objects, state, items, spent, ...given }: Job): JobReport {
+export function reportFigures({ runId, objects, state, items, costs, ...given }: Job): JobReport {
   const lines = objects.todo.map((object, index) =>
     lineOf(
       object,
@@ -100,7 +93,7 @@ export function reportFigures({ runId, objects, state, items, spent, ...given }:
   const processed = tried.filter(({ status }) => status === 'completed').length;
   const layers = items.flatMap((item) => item.layers ?? []);
   const times = tried.flatMap(({ duration_ms: ms }) => (ms === null ? [] : [ms]));
-  const estimate = given.estimate_usd;
+  const { estimatedUsd: estimate, actualUsd: usd } = costs;
   return {
     job_id: runId,
     status: statusOf(state),
@@ -112,11 +105,12 @@ export function reportFigures({ runId, objects, state, items, spent, ...given }:
     success_rate: tried.length === 0 ? null : round((processed / tried.length) * 100, 1),
     duration_ms: spanOf(items),
     average_ms: times.length === 0 ? null : round(times.reduce((sum, ms) => sum + ms, 0) / times.length, 0),
-    ...spent,
-    usd: round(spent.usd, 6),
-    total_tokens: spent.prompt_tokens + spent.completion_tokens,
+    prompt_tokens: costs.promptTokens,
+    completion_tokens: costs.completionTokens,
+    total_tokens: costs.promptTokens + costs.completionTokens,
+    usd: round(usd, 6),
     estimate_usd: estimate,
-    ratio: estimate === null || estimate === 0 ? null : round(spent.usd / estimate, 3),
+    ratio: estimate === null || estimate === 0 ? null : round(usd / estimate, 3),
     layers: [...new Set(layers.map(({ name }) => name))].map((name) => {
       const own = layers.filter((layer) => layer.name === name);
       const ms = own.reduce((sum, layer) => sum + layer.duration_ms, 0);

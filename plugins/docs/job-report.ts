@@ -1,13 +1,12 @@
 // Step docs.job_report: what a run came to that documents many objects, as figures, as Markdown and as JSON.
 import { defineStep, type SqlConnection, type StepContext } from 'cronwright/plugin';
 import { z } from 'zod';
-import { databaseJob, type JobItem, type JobReport, jobReport, reportFigures, type Spent } from './job-figures.ts';
+import { databaseJob, type JobItem, type JobReport, jobReport, reportFigures } from './job-figures.ts';
 import { reportPage } from './report-page.ts';
 
 const input = z.strictObject({
   step: z.string().min(1).default('document').describe('The step of this run that goes over the objects.'),
   objects: databaseJob.describe('The output of docs.pending.'),
-  estimate_usd: z.number().nonnegative().nullable().default(null).describe('What was expected, the low end.'),
   user_id: z.string().nullable().default(null).describe('Who started it.'),
   user_email: z.string().nullable().default(null),
   name: z.string().min(1).max(200).default('db-docs-report').describe('Of the artifacts, without ending.'),
@@ -28,8 +27,9 @@ export const report = defineStep({
   async run(ctx, given) {
     const sql = await ctx.sql('self', { readOnly: true });
     const { state, items } = await readItems(sql, ctx.runId, given.step);
-    const spent = await readSpent(sql, ctx.runId);
-    const figures = reportFigures({ ...given, runId: ctx.runId, state, items, spent });
+    // The ledger knows what failed attempts cost, too.
+    const costs = await ctx.cost.soFar();
+    const figures = reportFigures({ ...given, runId: ctx.runId, state, items, costs });
     return { ...figures, artifacts: await keep(ctx, given.name, figures) };
   },
 });
@@ -45,17 +45,6 @@ async function readItems(sql: SqlConnection, runId: string, step: string) {
   const whole = rows.find((row) => row.item === -1);
   const items = rows.filter((row) => row.item !== -1) as unknown as JobItem[];
   return { state: typeof whole?.state === 'string' ? whole.state : 'pending', items };
-}
-
-// The ledger knows what failed attempts cost, too.
-const spentText = `
-  select coalesce(sum(c.prompt_tokens), 0)::float8 as prompt_tokens, coalesce(sum(c.completion_tokens), 0)::float8 as completion_tokens,
-    coalesce(sum(c.usd), 0)::float8 as usd
-  from cronwright.costs c where c.whole_id = $1::uuid and c.state <> 'held'`;
-
-async function readSpent(sql: SqlConnection, runId: string): Promise<Spent> {
-  const { rows } = await sql.query(spentText, [runId]);
-  return rows[0] as unknown as Spent;
 }
 
 async function keep(ctx: StepContext, name: string, figures: JobReport): Promise<{ markdown: string; json: string }> {

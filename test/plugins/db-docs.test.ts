@@ -302,7 +302,12 @@ describe('documents in a table', () => {
       { id: 'shop.orders', name: 'orders', kind: 'table' },
       { id: 'shop.customers', name: 'customers', kind: 'table' },
     ];
-    const split = async (mode: string) => outputOf(await run('docs.pending', { store, objects, mode }));
+    const split = async (mode: string) => {
+      const ran = await run('docs.pending', { store, objects, mode });
+      const { estimate } = outputOf<{ estimate: { usd: number } }>(ran);
+      expect(ran.recorded.expectedUsd).toBe(estimate.usd);
+      return outputOf(ran);
+    };
     expect(await split('skip_existing')).toMatchObject({ total: 2, todo: [{ id: 'shop.orders' }, {}], skipped: [] });
     await keep(one, 'a');
     expect(await split('skip_existing')).toEqual({
@@ -310,8 +315,9 @@ describe('documents in a table', () => {
       total: 2,
       todo: [{ id: 'shop.orders', name: 'orders' }],
       skipped: [{ id: 'shop.customers', name: 'customers' }],
+      estimate: { usd: 0.05, usd_high: 0.1, shown: '$0.05 - $0.10' },
     });
-    expect(await split('regenerate_all')).toMatchObject({ todo: [{}, {}], skipped: [] });
+    expect(await split('regenerate_all')).toMatchObject({ todo: [{}, {}], skipped: [], estimate: { usd: 0.1 } });
   });
 
   it('name a table only as schema.table', async () => {
@@ -350,21 +356,16 @@ describe('docs.job_report', () => {
       checkpoint: { layers: [layer('summary', 3)] },
       error: { name: 'ServerError', message: 'it | is down' },
     });
-    // What was spent on an attempt that failed is in the ledger alone.
-    await client.query(
-      `insert into cronwright.costs (id, tenant, pipeline, run_id, whole_id, step, item, attempt, token, what, prompt_tokens,
-        completion_tokens, cached_tokens, state, usd, month, at)
-      select gen_random_uuid(), 'default', 'p', $1, $1, 'document', 0, 1, 1, 'llm', n, 7, 0, s, 0.03, '2026-01', now()
-      from (values (600, 'spent'), (100, 'unknown'), (900, 'held')) as v (n, s)`,
-      [runId],
-    );
     const objects = {
       total: 4,
       todo: ['a', 'b', 'c'].map((name) => ({ id: `s.${name}`, name })),
       skipped: [{ id: 's.d', name: 'd' }],
     };
-    const given = { objects, estimate_usd: 0.15, user_id: 'u-7', user_email: 'ada@example.org' };
-    const ran = await run('docs.job_report', given, { runId });
+    const given = { objects, user_id: 'u-7', user_email: 'ada@example.org' };
+    // The ledger has more than the layers: attempts that failed cost, too.
+    const units = { prompt_tokens: 700, completion_tokens: 14 };
+    const costs = [{ what: 'llm', usd: 0.06, units, id: 'a', state: 'spent' as const }];
+    const ran = await run('docs.job_report', given, { runId, costs, expectedUsd: 0.15 });
     const report = outputOf<JobReport>(ran);
     expect(report).toMatchObject({
       job_id: runId,

@@ -28,6 +28,9 @@ export interface Overrides extends Partial<Attempt> {
   allowPrivateHosts?: string[];
   programEnv?: Record<string, string>;
   checkpoint?: Json;
+  /** What the run has spent before, and what it is expected to cost. */
+  costs?: Recorded['costs'];
+  expectedUsd?: number;
   /** What earlier steps kept. */
   artifacts?: Recorded['artifacts'];
   isolation?: 'inline' | 'process';
@@ -57,6 +60,8 @@ export async function runStep(
   const dataDir = overrides.dataDir ?? tempFolder('data');
   const recorded = createRecorded(overrides.checkpoint);
   recorded.artifacts.push(...(overrides.artifacts ?? []));
+  recorded.costs.push(...(overrides.costs ?? []));
+  if (overrides.expectedUsd !== undefined) recorded.expectedUsd = overrides.expectedUsd;
   const services = recordingServices(recorded, { ...overrides, workspaceDir, dataDir });
   const observed = createObservedStep({ services, events: overrides.events ?? createEventBus(), ...overrides.host });
   const result = await observed.run(step, attemptOf(input, overrides));
