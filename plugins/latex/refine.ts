@@ -6,10 +6,9 @@ import { askModel, modelInput, plainAnswer, spentFields, spentOn } from './ask-m
 const input = z.strictObject({
   prompt: z.string().min(1).max(100_000),
   message: z
-    .string()
-    .max(20_000)
+    .union([z.string().max(20_000), z.array(z.string().max(20_000)).max(50)])
     .default('')
-    .describe('What is to change; empty: the request stays, and nobody is asked.'),
+    .describe('What is to change, or a list in the order it was said; empty: the request stays, and nobody is asked.'),
   ...modelInput,
 });
 
@@ -25,10 +24,14 @@ export const refine = defineStep({
   weight: 'light',
   irreversible: 'what was spent on a model is spent',
   async run(ctx, { prompt, message, ...choice }) {
-    const wanted = message.trim();
+    const wanted = [message]
+      .flat()
+      .map((one) => one.trim())
+      .filter((one) => one !== '')
+      .join('\n');
     if (wanted === '') return { prompt, refined: false, model: '', usd: 0, prompt_hash: '' };
     const question = `The request:\n${prompt}\n\nWhat is to change:\n${wanted}`;
-    const template = `${prompt}\n\nChange: ${wanted}`;
+    const template = `${prompt}\n\nChange: ${wanted.replace(/\n/g, '\nChange: ')}`;
     const answer = await askModel(ctx, 'refine', choice, { question, template });
     const refined = plainAnswer(answer.text);
     return { prompt: refined === '' ? template : refined, refined: true, ...spentOn(answer) };

@@ -102,6 +102,7 @@ function declareFork(program: Command, context: CliContext, finish: Finish): voi
     .option('--priority <n>', '1 (first) to 10', wholeNumber('--priority', 1, 10))
     .option('--dry-run', 'change nothing outside; steps say what they would do')
     .option('--current', "by the pipeline's version in force, not by the run's")
+    .option('--conversation', 'its steps find all that was said, also by steps that run again')
     .action(async (run, options) => finish(await (await import('./fork.ts')).fork(context, run, options)));
 }
 

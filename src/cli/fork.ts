@@ -19,6 +19,7 @@ export interface ForkOptions extends DaemonOptions {
   priority?: number;
   dryRun?: boolean;
   current?: boolean;
+  conversation?: boolean;
 }
 
 export async function fork(context: CliContext, text: string, options: ForkOptions): Promise<ExitCode> {
@@ -33,6 +34,7 @@ export async function fork(context: CliContext, text: string, options: ForkOptio
     ...(options.priority === undefined ? {} : { priority: options.priority }),
     ...(options.dryRun ? { dry_run: true } : {}),
     ...(options.current ? { version: 'current' } : {}),
+    ...(options.conversation ? { conversation: 'whole' } : {}),
   });
   if (options.json) printJson(context, answer);
   else printLine(context, `${answer.id}: forked from ${id}, ${whatIsKept(answer)}.`);

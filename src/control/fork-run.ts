@@ -10,6 +10,7 @@ import { isTerminal, type RunState } from '../domain/run.ts';
 import { enqueueRuns } from '../queue/enqueue-runs.ts';
 import { encodeOutput } from '../steps/encode-output.ts';
 import { SecretMask } from '../steps/secret-mask.ts';
+import { takeOverConversations } from '../store/conversations.ts';
 import { announceRuns } from './announce-runs.ts';
 import type { ControlContext } from './control-context.ts';
 import { lockRun } from './lock-run.ts';
@@ -34,6 +35,8 @@ export interface ForkRequest {
   dryRun?: boolean | undefined;
   /** `same`: that of the run (default). `current`: the pipeline as it is in force. */
   version?: 'same' | 'current' | undefined;
+  /** What its steps find said: by kept steps (default), or all that was, also by steps that run again. */
+  conversation?: 'kept' | 'whole' | undefined;
 }
 
 export interface ForkedRun extends StartedRun {
@@ -92,6 +95,10 @@ export async function forkRun(
     await checkPlan(context, pipeline, plan, outputs);
     await enqueueRuns(tx, [run]);
     await takeOverSteps(tx, { from: id, to: run.id }, plan);
+    if (request.conversation === 'whole') {
+      const all = { kept: old.steps.map((step) => step.id), continued: [] };
+      await takeOverConversations(tx, { from: id, to: run.id }, all);
+    }
     if (outputs.size > 0) await tx.query(putOutputs, [run.id, [...outputs.keys()], [...outputs.values()]]);
     await tellForked(tx, run, { parent_id: id, from: request.from ?? null, kept_steps: plan.kept, edited });
     return { run, kept_steps: plan.kept, edited };

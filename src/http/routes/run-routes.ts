@@ -264,6 +264,10 @@ const fork = defineRoute({
     priority: z.int().min(1).max(10).optional().describe('default: that of the run'),
     dry_run: z.boolean().optional().describe('default: as the run'),
     version: z.enum(['same', 'current']).optional().describe('of the pipeline: that of the run, or the one in force'),
+    conversation: z
+      .enum(['kept', 'whole'])
+      .optional()
+      .describe('what its steps find said: by kept steps (default), or all that was'),
   }),
   // Several outputs of the greatest size.
   bodyLimit: 8_388_608,
