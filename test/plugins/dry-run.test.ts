@@ -60,6 +60,28 @@ function sqlCase(): Case {
   return { input, overrides: { sql }, isUntouched: () => opened === 0 };
 }
 
+function storeCase(input: object): Case {
+  const { input: _input, ...rest } = sqlCase();
+  return { ...rest, input: { store: { connection: 'db' }, ...input } };
+}
+
+const describedTable = {
+  ...{ id: 's.t', name: 't', problem: null },
+  object: {
+    ...{
+      id: 's.t',
+      schema: 's',
+      name: 't',
+      kind: 'table',
+      comment: null,
+      columns: [],
+      primary_key: [],
+      foreign_keys: [],
+    },
+    ...{ definition: null, language: null, returns: null, parameters: [], related: [] },
+  },
+};
+
 function pushCase(): Case {
   const [workspaceDir, dataDir] = [tempFolder('workspace'), tempFolder('data')];
   const clone = join(workspaceDir, 'repo');
@@ -101,6 +123,8 @@ function prCase(): Case {
 }
 
 const cases: Readonly<Record<string, () => Case>> = {
+  'docs.describe_object': () => storeCase({ object: describedTable }),
+  'docs.store': () => storeCase({ object_id: 's.t', title: 't', body: 'x' }),
   'file.write': fileCase,
   'git.pr': prCase,
   'git.push': pushCase,
