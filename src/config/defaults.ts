@@ -55,6 +55,7 @@ export const settingDefaults = {
   'llm.providers.NAME.timeout': define('2m', 'duration', 'a long answer takes a minute; a hung call must not cost ten'),
   'llm.providers.NAME.stream': define(true, 'true | false', 'a long answer shows that it comes'),
   'llm.providers.NAME.json': define('schema', 'schema | object | text', 'the only one that providers themselves keep'),
+  'llm.keep_answers': define('7d', 'duration', 'as results of steps; what is asked of models goes out of date'),
   'llm.estimate_per_item': define(0.05, 'US dollars an item', 'a page of text from a large model'),
   'log.level': define(
     'info',

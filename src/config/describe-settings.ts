@@ -39,6 +39,7 @@ export function describeSettings(settings: Settings): DescribedSetting[] {
     'tracing.sample': settings.tracing.sample,
     'llm.default': settings.llm.default,
     'llm.providers': describeProviders(settings.llm.providers),
+    'llm.keep_answers': milliseconds(settings.llm.keepAnswersMs),
     'llm.estimate_per_item': settings.llm.estimatePerItem,
     'limits.live_runs_per_tenant': limits.liveRunsPerTenant,
     'limits.logs_per_run': limits.logBytesPerRun,

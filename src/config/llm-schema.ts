@@ -102,6 +102,9 @@ export const llmSchema = z
       )
       .prefault({})
       .describe('By name.'),
+    keep_answers: duration
+      .prefault(defaults['llm.keep_answers'].value)
+      .describe('How long an answer is given to equal requests of the tenant again, at no cost.'),
     estimate_per_item: z
       .number()
       .min(0)

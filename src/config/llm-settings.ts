@@ -9,6 +9,7 @@ export interface LlmSettings {
   /** A name of `providers`, or `template`. */
   default: string;
   providers: Readonly<Record<string, LlmProvider>>;
+  keepAnswersMs: number;
   /** US dollars. */
   estimatePerItem: number;
 }
@@ -56,6 +57,7 @@ export function llmSettings(
     providers: Object.fromEntries(
       Object.entries(llm.providers).map(([name, provider]) => [name, buildProvider(provider, env)]),
     ),
+    keepAnswersMs: llm.keep_answers,
     estimatePerItem: llm.estimate_per_item,
   };
 }

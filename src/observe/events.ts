@@ -118,6 +118,10 @@ export interface Events {
     completionTokens: number;
     cachedTokens: number;
   };
+  /** One question to a language model; `result` is `success`, `cached`, or the error's name. */
+  'llm.called': AskedModel & { result: string; durationMs: number };
+  /** The price table has no such model: what it is asked costs nothing in the ledger. Told once a model and node. */
+  'llm.unpriced': AskedModel;
   /** 80 % of a budget are used; told once a budget. */
   'budget.near': Budgeted;
   /** A budget has no room for what a step wants to spend: it fails, or waits for people. */
@@ -230,6 +234,15 @@ interface SlaMissed {
   dueAt: number;
   /** Nominal times. */
   count: number;
+}
+
+interface AskedModel {
+  runId: string;
+  tenant: string;
+  pipeline: string;
+  step: string;
+  provider: string;
+  model: string;
 }
 
 interface Waited {

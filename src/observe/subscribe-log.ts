@@ -37,6 +37,8 @@ const levels: Levels = {
   'wait.opened': ({ kind }) => (kind === 'timer' ? 'debug' : 'info'),
   'wait.answered': 'info',
   'wait.timed_out': 'warn',
+  'llm.called': 'debug',
+  'llm.unpriced': 'warn',
   'cost.spent': 'debug',
   'budget.near': 'warn',
   'budget.exceeded': 'warn',

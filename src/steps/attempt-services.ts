@@ -104,8 +104,8 @@ export interface AttemptServices {
   ask(attempt: Attempt, question: Question): Promise<Asked>;
   /** Undefined where the run is waited for and has not ended. */
   startRun(attempt: Attempt, run: RunToStart & { key: string }): Promise<StartedRun | undefined>;
-  /** `ask`: how it puts a question to people, where a budget says that they decide. */
-  askLlm(attempt: Attempt, request: LlmRequest, ask: AskPeople): Promise<LlmAnswer>;
+  /** `ask`: how it puts a question to people, where a budget says that they decide. `signal`: `ctx.signal`. */
+  askLlm(attempt: Attempt, request: LlmRequest, ask: AskPeople, signal: AbortSignal): Promise<LlmAnswer>;
   addCost(attempt: Attempt, entry: CostEntry): Promise<void>;
   reserveCost(attempt: Attempt, entry: CostEntry, ask: AskPeople): Promise<{ id: string }>;
   /** Undefined: nothing was spent. */

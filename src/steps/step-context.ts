@@ -244,7 +244,8 @@ export class AttemptContext implements StepContext {
         this.#whileRunning(() => {
           // Nobody outside is told a secret, and what is asked is stored.
           const request = this.#masked(given, 'llm request') as unknown as LlmRequest;
-          return this.#services.askLlm(this.#attempt, request, (question) => this.#suspend(question));
+          const ask = (question: Suspension) => this.#suspend(question);
+          return this.#services.askLlm(this.#attempt, request, ask, this.signal);
         }),
     };
   }

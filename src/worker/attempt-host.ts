@@ -14,7 +14,7 @@ import type { ArtifactFiles } from '../store/artifact-files.ts';
 import { getArtifact, putArtifact } from '../store/artifacts.ts';
 import type { Secrets } from '../store/secrets.ts';
 import { loadStepCheckpoint, saveStepCheckpoint } from '../store/step-checkpoints.ts';
-import { askLlm } from './ask-llm.ts';
+import { type AskLlmDeps, createAskLlm } from './ask-llm.ts';
 import { askQuestion } from './ask-question.ts';
 import type { ChildDeps } from './child-runs.ts';
 import { type LiveRun, noteTransition } from './live-run.ts';
@@ -42,6 +42,8 @@ export interface AttemptHostOptions {
   children: ChildDeps;
   /** What may be spent, as the settings say now. */
   budgets: () => Budgets;
+  /** The language models that steps may ask, and the quiet that they asked for. */
+  llm: Pick<AskLlmDeps, 'settings' | 'rateLimits' | 'random'>;
   /** A named connection of the configuration. */
   connection: (name: string, readOnly: boolean) => Promise<SqlConnection>;
 }
@@ -57,7 +59,7 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
   const stepKey = (attempt: Attempt) => ({ ...attempt, item: attempt.item ?? -1 });
   const spending = createSpending(options);
 
-  return {
+  const services: AttemptServices = {
     host: options.host,
     log(attempt, line) {
       const { message, ...rest } = line;
@@ -119,7 +121,7 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
       const run = options.run(attempt.runId);
       return askQuestion(run, attempt, question, run ? whileOurs(run, options) : options);
     },
-    askLlm,
+    askLlm: (...asked) => askLlm(...asked),
     addCost: spending.add,
     reserveCost: (attempt, entry, ask) => spending.reserve(attempt, entry, ask),
     settleCost: spending.settle,
@@ -134,6 +136,9 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
       return directory;
     },
   };
+  const { progress, log } = services;
+  const askLlm = createAskLlm({ ...options, ...options.llm, spending, progress, log });
+  return services;
 }
 
 /** Where a run keeps its files on this node. */

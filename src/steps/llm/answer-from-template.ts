@@ -3,6 +3,19 @@ import { createHash } from 'node:crypto';
 import type { Json } from '../../base/json.ts';
 import { StepError } from '../step-error.ts';
 import type { LlmAnswer, LlmRequest } from './llm-request.ts';
+import { checkSchema, readJsonAnswer } from './read-json-answer.ts';
+
+/** The same, and a fatal `InvalidTemplate` where the template is not what the request's schema wants. */
+export async function answerFromCheckedTemplate(request: LlmRequest): Promise<LlmAnswer> {
+  const answer = answerFromTemplate(request);
+  if (request.schema === undefined) return answer;
+  checkSchema(request.schema.schema);
+  const read = await readJsonAnswer(answer.text, request.schema.schema);
+  if (read.ok) return { ...answer, data: read.data };
+  throw new StepError('fatal', `the template of this step does not fit its schema: ${read.problem}`, {
+    name: 'InvalidTemplate',
+  });
+}
 
 /** Throws a fatal `NoTemplate` where the request has none, and `InvalidTemplate` where it wants JSON and has none. */
 export function answerFromTemplate(request: LlmRequest): LlmAnswer {

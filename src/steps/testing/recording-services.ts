@@ -15,7 +15,7 @@ import {
   StepError,
 } from '../api.ts';
 import type { Asked, AttemptServices, LogLine } from '../attempt-services.ts';
-import { answerFromTemplate } from '../llm/answer-from-template.ts';
+import { answerFromCheckedTemplate } from '../llm/answer-from-template.ts';
 
 /** What a step did to its host, in the order it did it. */
 export interface Recorded {
@@ -139,7 +139,7 @@ export function createRecordingServices(recorded: Recorded, options: RecordingOp
     },
     async askLlm(_attempt, request) {
       recorded.llmRequests.push(request);
-      return options.llm ? options.llm(request) : answerFromTemplate(request);
+      return options.llm ? options.llm(request) : answerFromCheckedTemplate(request);
     },
     async addCost(_attempt, entry) {
       recorded.costs.push({ ...entry, id: randomUUID(), state: 'spent' });
