@@ -20,6 +20,7 @@ import type { LogLineView, LogPage } from '../reads/run-logs.ts';
 import type { StepView } from '../reads/run-steps.ts';
 import type { RunView } from '../reads/run-view.ts';
 import type { OccurrencePage } from '../reads/schedule-occurrences.ts';
+import type { TenantDetail, TenantView } from '../reads/tenants.ts';
 
 /** A value after JSON: instants are ISO texts. */
 type AsJson<Value> = Value extends Date
@@ -45,6 +46,9 @@ export type LogPageAnswer = AsJson<LogPage>;
 export type LogLineAnswer = AsJson<LogLineView>;
 export type NodeAnswer = AsJson<NodeView>;
 export type NodesAnswer = List<NodeAnswer> & { in_force: AsJson<ConfigInForceView> | null };
+export type TenantAnswer = AsJson<TenantView>;
+export type TenantDetailAnswer = AsJson<TenantDetail>;
+export type TenantsAnswer = List<TenantAnswer>;
 export type QueueAnswer = AsJson<QueueStatusView>;
 export type OccurrencesAnswer = AsJson<OccurrencePage>;
 export type ScheduleAnswer = AsJson<ScheduleView>;

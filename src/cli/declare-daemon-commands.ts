@@ -134,6 +134,13 @@ function declareQueueNodesAndConfig(program: Command, context: CliContext, finis
   withDaemon(program.command('queue'))
     .description('show what waits and for how long')
     .action(async (options) => finish(await (await import('./queue.ts')).queue(context, options)));
+  withDaemon(program.command('tenants'))
+    .description('show how tenants are doing, or one of them by pipeline')
+    .argument('[tenant]', 'default: all')
+    .option('--hours <n>', 'how far back runs are counted (default: a week)', wholeNumber('--hours', 1, 2_160))
+    .action(async (tenant, options) =>
+      finish(await (await import('./tenants.ts')).tenants(context, tenant, options)),
+    );
   withDaemon(program.command('nodes'))
     .description('show the daemons that share the database')
     .action(async (options) => finish(await (await import('./nodes.ts')).nodes(context, options)));

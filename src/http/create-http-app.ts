@@ -22,6 +22,7 @@ import { waitForRunsRoutes } from './routes/wait-for-runs-routes.ts';
 import { waitRoutes } from './routes/wait-routes.ts';
 import { traceRequest } from './trace-request.ts';
 
+import { tenantRoutes } from './routes/tenant-routes.ts';
 /** What a request carries through the app: Node's own message, and the route it met, for the event of its end. */
 export interface Served {
   incoming: IncomingMessage;
@@ -54,6 +55,7 @@ export const apiRoutes: readonly Route[] = [
 ];
 
 export function createHttpApp(options: HttpAppOptions): Hono<HttpEnv> {
+  ...tenantRoutes,
   const { context, access } = options;
   const app = new Hono<HttpEnv>();
   const table: KnownPath[] = [];
