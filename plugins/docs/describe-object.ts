@@ -24,6 +24,7 @@ const input = z.strictObject({
   provider: z.string().min(1).optional().describe('Of the settings. Default: `llm.default`, else `template`.'),
   model: z.string().min(1).optional(),
   max_tokens: z.int().min(1).optional().describe('Of one layer.'),
+  cache: z.boolean().default(true).describe('Whether answers to the same question are taken from earlier runs.'),
 });
 
 const doneLayer = z.object({
@@ -128,6 +129,7 @@ async function askLayer(ctx: StepContext, given: Input, object: DatabaseObject, 
     system,
     messages: [{ role: 'user', content: factsOf(object) }],
     template: template(object),
+    cache: given.cache,
     ...(given.provider === undefined ? {} : { provider: given.provider }),
     ...(given.model === undefined ? {} : { model: given.model }),
     ...(given.max_tokens === undefined ? {} : { maxTokens: given.max_tokens }),
