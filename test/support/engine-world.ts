@@ -195,6 +195,8 @@ export async function startEngineWorld(options: {
   isDaemon?: boolean;
   divergedAfterMs?: number;
   onFailure?: Settings['onFailure'];
+  /** Language models; default: none. */
+  llm?: Settings['llm'];
   env?: Readonly<Record<string, string>>;
 }): Promise<EngineWorld> {
   const { db, script, pipelines } = options;
@@ -218,6 +220,7 @@ export async function startEngineWorld(options: {
     ...(options.artifactsDir === undefined ? {} : { artifactsDir: options.artifactsDir }),
     ...(options.queues === undefined ? {} : { queues: options.queues }),
     onFailure: options.onFailure ?? [],
+    ...(options.llm === undefined ? {} : { llm: options.llm }),
     // Where the servers of tests are.
     http: { allowPrivateHosts: ['127.0.0.0/8'] },
   };
