@@ -10,19 +10,23 @@ import { isFault, methodNotAllowed, notFound, problemResponse, toProblem } from 
 import { jsonResponse, redirectTo, textResponse } from './response.ts';
 import type { Route, RouteMethod, RouteServer } from './route.ts';
 import { bulkRoutes } from './routes/bulk-routes.ts';
+import { costRoutes } from './routes/cost-routes.ts';
 import { cronRoutes } from './routes/cron-routes.ts';
 import { documentationCompatRoutes } from './routes/documentation-compat-routes.ts';
+import { importRoutes } from './routes/import-routes.ts';
+import { jobCompatRoutes } from './routes/job-compat-routes.ts';
 import { eventStream, liveRoutes, socketUpgrade } from './routes/live-routes.ts';
 import { pauseRoutes } from './routes/pause-routes.ts';
+import { pipelineCompatRoutes } from './routes/pipeline-compat-routes.ts';
 import { pipelineRoutes } from './routes/pipeline-routes.ts';
 import { queueRoutes } from './routes/queue-routes.ts';
 import { runRoutes } from './routes/run-routes.ts';
 import { scheduleRoutes } from './routes/schedule-routes.ts';
+import { tenantRoutes } from './routes/tenant-routes.ts';
 import { waitForRunsRoutes } from './routes/wait-for-runs-routes.ts';
 import { waitRoutes } from './routes/wait-routes.ts';
 import { traceRequest } from './trace-request.ts';
 
-import { tenantRoutes } from './routes/tenant-routes.ts';
 /** What a request carries through the app: Node's own message, and the route it met, for the event of its end. */
 export interface Served {
   incoming: IncomingMessage;
@@ -42,20 +46,24 @@ export type Mount = (method: RouteMethod, path: string, handler: HttpHandler) =>
 
 export const apiRoutes: readonly Route[] = [
   ...pipelineRoutes,
+  ...importRoutes,
   ...runRoutes,
   ...waitForRunsRoutes,
   ...waitRoutes,
+  ...costRoutes,
   ...scheduleRoutes,
   ...pauseRoutes,
   ...bulkRoutes,
   ...queueRoutes,
+  ...tenantRoutes,
   ...cronRoutes,
   ...liveRoutes,
+  ...pipelineCompatRoutes,
   ...documentationCompatRoutes,
+  ...jobCompatRoutes,
 ];
 
 export function createHttpApp(options: HttpAppOptions): Hono<HttpEnv> {
-  ...tenantRoutes,
   const { context, access } = options;
   const app = new Hono<HttpEnv>();
   const table: KnownPath[] = [];
