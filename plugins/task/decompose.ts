@@ -8,6 +8,12 @@ import { readTask } from './read-task.ts';
 import { type Category, categories, type Subtask, schemaOf, subtask, type Task, task } from './subtask.ts';
 
 const input = task.extend({
+  coverage: z
+    .number()
+    .min(0)
+    .max(100)
+    .default(80)
+    .describe('Percent that tests have to reach, where the task names none.'),
   provider: z.string().optional().describe('A provider of `llm.providers`; default: that of the settings.'),
   checkpoint_seconds: checkpointSeconds,
 });
@@ -16,6 +22,7 @@ const output = z.object({
   title: z.string(),
   subtasks: z.array(subtask).describe('By category: DATA_MODEL, SERVICE, HTTP_API, TESTING.'),
   counts: z.record(z.enum(categories), z.int()).describe('Subtasks by category.'),
+  coverage: z.number().describe('Percent that tests have to reach, of the task or else of the input.'),
   order: z.array(z.string()).describe('Ids, each after all that it depends on.'),
   estimated_effort_hours: z.number(),
   left_out: z.array(z.string()).describe('Things of the text without subtasks: there were too many.'),
@@ -43,7 +50,8 @@ export const decompose = defineStep({
   weight: 'light',
   irreversible: 'tokens that a model was asked for stay paid',
   async run(ctx, given) {
-    const plan = planSubtasks(readTask(given));
+    const facts = readTask(given);
+    const plan = planSubtasks(facts);
     const first: Kept = { done: {}, provider: 'template', usd: 0 };
     const state = await keepState<Kept>(ctx, kept, first, given.checkpoint_seconds);
     try {
@@ -66,6 +74,7 @@ export const decompose = defineStep({
       title: given.title,
       subtasks,
       counts: Object.fromEntries(categories.map((one) => [one, done[one]?.length ?? 0])) as Record<Category, number>,
+      coverage: facts.coverage ?? given.coverage,
       order: orderOf(subtasks),
       estimated_effort_hours: subtasks.reduce((sum, one) => sum + one.estimated_effort_hours, 0),
       left_out: provider === 'template' ? plan.leftOut : [],
