@@ -48,6 +48,9 @@ export function retryDelayMs(policy: RetryPolicy, n: number, random: number): nu
   return Math.round(base * (1 + random * policy.jitter));
 }
 
+/** The class `transient` as older configurations call it (`retry_on_errors`). */
+const olderTransient = 'TransientError';
+
 /** Whether an error of this class and name is retried after `retriesUsed` retries. */
 export function canRetry(
   policy: RetryPolicy,
@@ -55,7 +58,9 @@ export function canRetry(
   error: { class: ErrorClass; name: string },
 ): boolean {
   if (retriesUsed >= policy.maxRetries) return false;
-  return policy.on.includes(error.name) || policy.on.includes(error.class);
+  const { on } = policy;
+  if (on.includes(error.name) || on.includes(error.class)) return true;
+  return error.class === 'transient' && on.includes(olderTransient);
 }
 
 /** Wait for a `rate_limited` error, in milliseconds: the longer of Retry-After (60 s where it is absent) and the back-off. */
