@@ -25,6 +25,7 @@ export async function check(context: CliContext, options: { config?: string; jso
     config: configDir,
     pipelines: checked.pipelines,
     schedules: checked.schedules,
+    templates: checked.templates,
     problems: [...problems, ...own].map(place),
     warnings: checked.warnings.map(place),
   };
@@ -76,6 +77,7 @@ interface CheckResult {
   config: string;
   pipelines: number;
   schedules: number;
+  templates: number;
   problems: readonly Problem[];
   warnings: readonly Problem[];
 }
@@ -84,12 +86,13 @@ function printResult(context: CliContext, result: CheckResult): void {
   const { red, yellow, green } = context.stdout.colors;
   for (const problem of result.problems) printLine(context, plainText(problemLine(problem)));
   for (const warning of result.warnings) printLine(context, `${yellow('warning:')} ${plainText(problemLine(warning))}`);
-  const { problems, warnings, pipelines, schedules } = result;
+  const { problems, warnings, pipelines, schedules, templates } = result;
   if (problems.length + warnings.length > 0) printLine(context);
   const found = [count(problems.length, 'problem'), count(warnings.length, 'warning')].join(', ');
   const paint = problems.length > 0 ? red : warnings.length > 0 ? yellow : green;
   const sound = `${count(pipelines, 'pipeline')} and ${count(schedules, 'schedule')} are sound`;
-  printLine(context, `${paint(found)} in ${result.config}; ${sound}.`);
+  const made = templates === 0 ? '' : `; ${count(templates, 'template')}`;
+  printLine(context, `${paint(found)} in ${result.config}; ${sound}${made}.`);
 }
 
 function count(n: number, word: string): string {

@@ -13,9 +13,11 @@ import { checkSchedules } from './check-schedules.ts';
 import { checkSensors } from './check-sensors.ts';
 import { checkSteps } from './check-steps.ts';
 import { pipelineJsonSchema } from './json-schema.ts';
+import { loadTemplates, type Template } from './load-templates.ts';
 import { type PipelineCheck, type PlacedStep, placeFinding } from './pipeline-check.ts';
 import { pipelineSchema } from './pipeline-schema.ts';
 import { salvagePipeline } from './salvage-pipeline.ts';
+import { sampleOf, told, type UnfoldedDocument, unfoldDocument } from './use-template.ts';
 import { type KeyPath, readYaml, type YamlDocument, type YamlSource } from './yaml-source.ts';
 import { zodProblems } from './zod-problems.ts';
 
@@ -24,6 +26,8 @@ export interface LoadedPipelines {
   pipelines: Pipeline[];
   problems: Problem[];
   warnings: Problem[];
+  /** How many templates there are, with problems or without. */
+  templates: number;
   /** Equal for equal content: SHA-256 over ids and versions, 16 hexadecimal digits. */
   hash: string;
 }
@@ -34,11 +38,15 @@ export interface LoadPipelinesOptions {
   catalogue: StepCatalogue;
 }
 
-/** Reads `pipelines/*.yaml` of the configuration directory. Does not throw for what is wrong in them. */
+/** Reads `templates/*.yaml` and `pipelines/*.yaml` of the configuration directory. Does not throw for what is wrong in them. */
 export async function loadPipelines(options: LoadPipelinesOptions): Promise<LoadedPipelines> {
-  const loaded: LoadedPipelines = { pipelines: [], problems: [], warnings: [], hash: '' };
+  const sources: YamlSource[] = [];
+  for await (const source of readSources(options.configDir, 'templates')) sources.push(source);
+  const { byName, problems, warnings } = loadTemplates(sources);
+  const loaded: LoadedPipelines = { pipelines: [], problems, warnings, templates: byName.size, hash: '' };
   const seen = new Map<string, YamlDocument>();
-  for await (const source of readSources(options.configDir)) {
+  const unused = new Map(byName);
+  for await (const source of readSources(options.configDir, 'pipelines')) {
     loaded.problems.push(...source.problems);
     if (source.documents.length === 0 && source.problems.length === 0) {
       loaded.problems.push({
@@ -49,9 +57,17 @@ export async function loadPipelines(options: LoadPipelinesOptions): Promise<Load
         expected: 'a pipeline',
       });
     }
-    for (const document of source.documents) await loadDocument(document, options, seen, loaded);
+    for (const document of source.documents) {
+      const unfolded = unfoldDocument(document, byName);
+      if (unfolded.template !== undefined) unused.delete(unfolded.template);
+      loaded.problems.push(...unfolded.problems);
+      for (const one of unfolded.documents) await loadDocument(one, options, seen, loaded);
+    }
   }
   refuseAcross(loaded, seen);
+  for (const template of unused.values()) await checkUnused(template, options, loaded);
+  loaded.problems = onceEach(loaded.problems);
+  loaded.warnings = onceEach(loaded.warnings);
   loaded.hash = versionOf(loaded.pipelines.map(({ tenant, id, version }) => [tenant, id, version]).sort());
   return loaded;
 }
@@ -70,23 +86,22 @@ function refuseAcross(loaded: LoadedPipelines, seen: ReadonlyMap<string, YamlDoc
 }
 
 /** Files are read some at a time: one by one waits for the disk, all at once fills the memory. */
-async function* readSources(configDir: string): AsyncGenerator<YamlSource> {
-  const names = await listPipelineFiles(configDir);
+async function* readSources(configDir: string, folder: string): AsyncGenerator<YamlSource> {
+  const names = await listFiles(join(configDir, folder));
   for (let from = 0; from < names.length; from += 32) {
     const batch = names.slice(from, from + 32);
-    yield* await Promise.all(batch.map((name) => readYaml(join(configDir, 'pipelines', name), `pipelines/${name}`)));
+    yield* await Promise.all(batch.map((name) => readYaml(join(configDir, folder, name), `${folder}/${name}`)));
   }
 }
 
-async function listPipelineFiles(configDir: string): Promise<string[]> {
-  const directory = join(configDir, 'pipelines');
+async function listFiles(directory: string): Promise<string[]> {
   if (!existsSync(directory)) return [];
   const names = await readdir(directory);
   return names.filter((name) => /\.ya?ml$/.test(name) && !name.startsWith('.')).sort();
 }
 
 async function loadDocument(
-  document: YamlDocument,
+  { document, origin }: UnfoldedDocument,
   options: LoadPipelinesOptions,
   seen: Map<string, YamlDocument>,
   loaded: LoadedPipelines,
@@ -102,9 +117,42 @@ async function loadDocument(
     }
     seen.set(key, other ?? document);
   }
+  loaded.problems.push(...problems.sort(byPlace).map((problem) => withOrigin(problem, origin)));
+  loaded.warnings.push(...warnings.sort(byPlace).map((warning) => withOrigin(warning, origin)));
+  if (problems.length === 0) loaded.pipelines.push(pipeline);
+}
+
+/** What stands in a template says for which pipeline it is wrong: its parameters may be why. */
+function withOrigin(problem: Problem, origin: UnfoldedDocument['origin']): Problem {
+  if (!origin || problem.file !== origin.template.document.file) return problem;
+  return { ...problem, origin: origin.text } as Problem;
+}
+
+/** What is wrong in a template is wrong for all its pipelines, and told of the first. */
+function onceEach(problems: readonly (Problem & { origin?: string })[]): Problem[] {
+  const groups = new Map<string, { problem: Problem; origins: string[] }>();
+  for (const { origin, ...problem } of problems) {
+    const key = origin === undefined ? String(groups.size) : JSON.stringify(problem);
+    const group = groups.get(key) ?? { problem, origins: [] };
+    groups.set(key, group);
+    if (origin !== undefined) group.origins.push(origin);
+  }
+  return [...groups.values()].map(({ problem, origins: [first, ...others] }) => {
+    if (first === undefined) return problem;
+    return told(problem, others.length === 0 ? first : `${first}, and ${others.length} more`);
+  });
+}
+
+/** A template that no pipeline is made of is checked with the defaults of its parameters, where all have one. */
+async function checkUnused(template: Template, options: LoadPipelinesOptions, loaded: LoadedPipelines): Promise<void> {
+  const { document, isBroken, name } = template;
+  const message = 'no pipeline is made of this template';
+  loaded.warnings.push(placeFinding(document, ['template'], { message, got: name }));
+  const sample = isBroken ? undefined : sampleOf(template);
+  if (!sample) return;
+  const { problems, warnings } = await checkDocument(sample, options);
   loaded.problems.push(...problems.sort(byPlace));
   loaded.warnings.push(...warnings.sort(byPlace));
-  if (problems.length === 0) loaded.pipelines.push(pipeline);
 }
 
 /** Checks one document. Where the schema refuses a part of it, the others are still checked. */

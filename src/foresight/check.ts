@@ -10,6 +10,8 @@ export interface CheckedConfig {
   /** Pipelines without a problem. */
   pipelines: number;
   schedules: number;
+  /** With problems or without. */
+  templates: number;
   problems: readonly Problem[];
   warnings: readonly Problem[];
 }
@@ -34,6 +36,7 @@ export async function checkConfig(options: LoadSettingsOptions & { catalogue: St
     ok: problems.length === 0,
     pipelines: loaded.pipelines.length,
     schedules: loaded.pipelines.reduce((sum, { schedules }) => sum + schedules.length, 0),
+    templates: loaded.templates,
     problems,
     warnings: loaded.warnings,
   };

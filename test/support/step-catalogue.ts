@@ -1,6 +1,11 @@
 // A small, scripted catalogue of step types for tests of the configuration: schemas as real plugins have them, nothing to run.
 import { z } from 'zod';
-import type { JsonSchema, StepCatalogue, StepTypeDescription } from '../../src/domain/step-catalogue.ts';
+import type {
+  JsonSchema,
+  SensorTypeDescription,
+  StepCatalogue,
+  StepTypeDescription,
+} from '../../src/domain/step-catalogue.ts';
 
 const file = z.object({ path: z.string(), size: z.int(), ratio: z.number() });
 
@@ -38,10 +43,28 @@ const steps = {
   'test.free': { input: z.record(z.string(), z.unknown()), output: z.record(z.string(), z.unknown()) },
 } as const;
 
-/** test.echo, test.list, test.copy, test.script (whose script takes no expressions) and test.free (which takes and gives anything). */
+const sensors = {
+  'test.watch': {
+    input: z.object({ folder: z.string(), password: z.string().optional() }),
+    event: z.object({ path: z.string(), size: z.int() }),
+  },
+} as const;
+
+/** And the sensor test.watch. test.echo, test.list, test.copy, test.script (whose script takes no expressions) and test.free (which takes and gives anything). */
 export function createTestCatalogue(): StepCatalogue {
   const types = new Map(Object.entries(steps).map(([id, step]) => [id, describe(id, step)]));
-  return { get: (id) => types.get(id), list: () => [...types.values()] };
+  const looks = new Map(Object.entries(sensors).map(([id, sensor]) => [id, describeSensor(id, sensor)]));
+  return {
+    get: (id) => types.get(id),
+    list: () => [...types.values()],
+    sensor: (id) => looks.get(id),
+    sensors: () => [...looks.values()],
+  };
+}
+
+function describeSensor(id: string, { input, event }: { input: z.ZodType; event: z.ZodType }): SensorTypeDescription {
+  const { inputSchema, outputSchema, validateInput } = describe(id, { input, output: event });
+  return { id, plugin: 'test', inputSchema, eventSchema: outputSchema, first: 'skip', validateInput };
 }
 
 function describe(id: string, { input, output }: { input: z.ZodType; output: z.ZodType }): StepTypeDescription {
