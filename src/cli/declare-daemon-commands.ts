@@ -12,6 +12,7 @@ export function declareDaemonCommands(program: Command, context: CliContext, fin
   declareCancelAndRetry(program, context, finish);
   declareRollback(program, context, finish);
   declareFork(program, context, finish);
+  declareImport(program, context, finish);
   declareQueueNodesAndConfig(program, context, finish);
   declareOccurrences(program, context, finish);
   declarePauseAndResume(program, context, finish);
@@ -106,6 +107,18 @@ function declareFork(program: Command, context: CliContext, finish: Finish): voi
     .action(async (run, options) => finish(await (await import('./fork.ts')).fork(context, run, options)));
 }
 
+function declareImport(program: Command, context: CliContext, finish: Finish): void {
+  withDaemon(program.command('import'))
+    .description('take over the jobs of an older worksheet service from its JSON files, each where it stood')
+    .argument('<folder>', 'where the files are, such as ./storage/pipeline')
+    .option('--pipeline <id>', 'the pipeline whose runs they become (worksheet)')
+    .option('--completed', 'completed jobs too: their LaTeX is compiled again')
+    .option('--dry-run', 'only say what would be done; needs no daemon')
+    .action(async (folder, options) =>
+      finish(await (await import('./import.ts')).importJobs(context, folder, options)),
+    );
+}
+
 function declareRollback(program: Command, context: CliContext, finish: Finish): void {
   withDaemon(program.command('rollback'))
     .description('undo what a run did; of an ended run by a new run')
@@ -138,9 +151,7 @@ function declareQueueNodesAndConfig(program: Command, context: CliContext, finis
     .description('show how tenants are doing, or one of them by pipeline')
     .argument('[tenant]', 'default: all')
     .option('--hours <n>', 'how far back runs are counted (default: a week)', wholeNumber('--hours', 1, 2_160))
-    .action(async (tenant, options) =>
-      finish(await (await import('./tenants.ts')).tenants(context, tenant, options)),
-    );
+    .action(async (tenant, options) => finish(await (await import('./tenants.ts')).tenants(context, tenant, options)));
   withDaemon(program.command('nodes'))
     .description('show the daemons that share the database')
     .action(async (options) => finish(await (await import('./nodes.ts')).nodes(context, options)));

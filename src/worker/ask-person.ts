@@ -22,7 +22,14 @@ export async function askPerson(
   step: CompiledStep,
   item: Item,
   progress: StepProgress,
-  asked: { askedBy: AskedBy; key?: string; choices: readonly string[]; timeoutMs?: number | undefined },
+  asked: {
+    askedBy: AskedBy;
+    key?: string;
+    choices: readonly string[];
+    timeoutMs?: number | undefined;
+    /** What was tried before it was asked. */
+    tried?: string | undefined;
+  },
   deps: ExecuteDeps,
 ): Promise<Instead> {
   const { runId, token } = run.claimed;
@@ -30,7 +37,8 @@ export async function askPerson(
   const { askedBy, choices, timeoutMs = null } = asked;
   const before = waitsOf(run, id, item?.index).filter((row) => row.askedBy === askedBy).length;
   const key = { runId, step: id, item: item?.index ?? -1, key: asked.key ?? `${askedBy}/${before + 1}` };
-  const message = `${progress.error?.name ?? 'Error'}: ${progress.error?.message ?? ''}`.slice(0, 4_000);
+  const said = `${progress.error?.name ?? 'Error'}: ${progress.error?.message ?? ''}`.slice(0, 3_000);
+  const message = asked.tried === undefined ? said : `${asked.tried.slice(0, 900)}. ${said}`;
   const question = { kind: 'manual_edit' as const, message, choices, approvers: null, timeoutMs };
   const form = { error: (progress.error ?? null) as unknown as Json, input: shownInput(run, step, item, deps) };
   const rest = { form, starterMayAnswer: true, onTimeout: 'fail' as const };

@@ -4,7 +4,7 @@ import type { StoredError } from '../domain/outcome.ts';
 import type { OnErrorRule } from '../domain/pipeline.ts';
 import type { Attempt } from '../steps/attempt-services.ts';
 import type { AttemptResult } from '../steps/observed-step.ts';
-import { findWait, openWait } from '../store/waits.ts';
+import { findWait, openWait, type WaitRow } from '../store/waits.ts';
 import { askPerson, type Instead, shownInput } from './ask-person.ts';
 import { note } from './ask-question.ts';
 import type { CompiledStep } from './compiled-pipeline.ts';
@@ -39,7 +39,8 @@ export async function repairStep(
   if (!canFix || (asksFirst && !wasChosen && !isOnlyChoice)) {
     const left = rule.choose.filter((choice) => choice !== 'ai_fix' || canFix);
     const choices = [...(left.length > 0 ? left : ['manual_edit']), 'fail'];
-    return askPerson(run, step, item, progress, { askedBy: 'error', choices, timeoutMs: rule.timeoutMs }, deps);
+    const asked = { askedBy: 'error' as const, choices, timeoutMs: rule.timeoutMs, tried: whatWasTried(rows, rule) };
+    return askPerson(run, step, item, progress, asked, deps);
   }
   const result = await fix(run, step, item, error, used + 1, deps);
   if (result.kind === 'cancelled' || result.kind === 'lease_lost' || result.kind === 'shutdown') {
@@ -53,6 +54,19 @@ export async function repairStep(
   progress.rateLimitedMs = 0;
   progress.notBefore = 0;
   return 'again';
+}
+
+/** Why people are asked although repairs were chosen; undefined where they were not. */
+function whatWasTried(rows: readonly WaitRow[], { aiFix }: OnErrorRule): string | undefined {
+  const fixes = rows.filter(({ askedBy }) => askedBy === 'fix');
+  const last = fixes.at(-1);
+  if (last === undefined || aiFix === undefined) return undefined;
+  const counted = `${fixes.length} of ${aiFix.max} repairs`;
+  if (last.decision === 'failed' && rows.at(-1) === last) {
+    const why = isObject(last.data) && typeof last.data.error === 'string' ? `: ${last.data.error}` : '';
+    return `AI fix failed (${counted})${why}`;
+  }
+  return fixes.length >= aiFix.max ? `Max retries exceeded (${counted})` : undefined;
 }
 
 /** One attempt of the repairing step type; `error` and `input` are names in its `with`. */

@@ -5,6 +5,7 @@ import { alertNames } from './alerts.ts';
 export const historyEventNames = [
   'run.enqueued',
   'run.forked',
+  'run.imported',
   'run.claimed',
   'run.waiting',
   'run.retrying',
