@@ -13,6 +13,10 @@ const input = z.strictObject({
     .min(1)
     .default([...layerNames]),
   store: storePlace.optional().describe('Where the document is stored once it is whole. Default: only in the output.'),
+  keep_after_failure: z
+    .boolean()
+    .default(false)
+    .describe('What is stored stays where the run fails or times out: each document is whole by itself, and paid for.'),
   max_retries: z
     .int()
     .min(0)
@@ -89,8 +93,13 @@ export const describeObject = defineStep({
       throw await countFailure(ctx, given, state, error);
     }
   },
-  async compensate(ctx, { object, store }) {
+  async compensate(ctx, { object, store, keep_after_failure: isKept }) {
     if (store === undefined || object.object === null) return;
+    const reason = ctx.compensation?.reason;
+    if (isKept && (reason === 'failed' || reason === 'timeout')) {
+      ctx.log.info(`the document of ${object.object.id} stays: it is whole`);
+      return;
+    }
     const sql = await ctx.sql(store.connection);
     await removeVersions(sql, store.table, { objectId: object.object.id, runId: ctx.runId });
   },

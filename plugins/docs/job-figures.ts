@@ -9,7 +9,7 @@ export const databaseJob = z.looseObject({ total: z.int(), todo: z.array(named),
 const objectLine = z.object({
   id: z.string(),
   name: z.string(),
-  status: z.enum(['completed', 'failed', 'skipped', 'not_processed']),
+  status: z.enum(['completed', 'failed', 'undone', 'skipped', 'not_processed']),
   version: z.int().nullable(),
   duration_ms: z.number().nullable(),
   prompt_tokens: z.int(),
@@ -77,6 +77,7 @@ interface Job {
   /** Of the step that goes over the objects. */
   state: string;
   items: readonly JobItem[];
+  keep_after_failure: boolean;
   costs: Pick<CostsSoFar, 'actualUsd' | 'estimatedUsd' | 'promptTokens' | 'completionTokens'>;
   user_id: string | null;
   user_email: string | null;
@@ -96,7 +97,7 @@ export function reportFigures({ runId, objects, state, items, costs, ...given }:
   const { estimatedUsd: estimate, actualUsd: usd } = costs;
   return {
     job_id: runId,
-    status: statusOf(state),
+    status: statusOf(state, items),
     started_by: { user_id: given.user_id, user_email: given.user_email },
     total: objects.total,
     processed,
@@ -116,10 +117,14 @@ export function reportFigures({ runId, objects, state, items, costs, ...given }:
       const ms = own.reduce((sum, layer) => sum + layer.duration_ms, 0);
       return { name, objects: own.length, duration_ms: ms, ...sumOf(own) };
     }),
-    objects: [...lines, ...objects.skipped.map((object) => lineOf(object, undefined, 'skipped'))],
-    errors: items.flatMap(({ item, state: itemState, error, attempts }) => {
+    objects: [
+      ...lines,
+      ...objects.skipped.map((object) => ({ ...lineOf(object, undefined, false), status: 'skipped' as const })),
+    ],
+    errors: items.flatMap((one) => {
+      const { item, error, attempts } = one;
       const id = objects.todo[item]?.id;
-      if (itemState !== 'failed' || error === null || id === undefined) return [];
+      if (itemStatus(one, false) !== 'failed' || error === null || id === undefined) return [];
       return [{ object_id: id, name: error.name, message: error.message, attempts }];
     }),
   };
@@ -128,20 +133,21 @@ export function reportFigures({ runId, objects, state, items, costs, ...given }:
 function lineOf(
   { id, name }: z.infer<typeof named>,
   item: JobItem | undefined,
-  otherwise: 'skipped' | 'not_processed' = 'not_processed',
+  isKept: boolean,
 ): JobReport['objects'][number] {
-  const status = item?.state === 'completed' || item?.state === 'failed' ? item.state : otherwise;
   const spent = sumOf(item?.layers ?? []);
-  const version = item?.stored?.version ?? null;
   return {
-    id,
-    name,
-    status,
-    version,
-    duration_ms: item ? spanOf([item]) : null,
-    ...spent,
-    error: item?.error?.message ?? null,
+    ...{ id, name, status: item ? itemStatus(item, isKept) : 'not_processed', version: item?.stored?.version ?? null },
+    ...{ duration_ms: item ? spanOf([item]) : null, ...spent, error: item?.error?.message ?? null },
   };
+}
+
+/** A run that failed has been undone when the report is written. */
+function itemStatus({ state, error }: JobItem, isKept: boolean): JobReport['objects'][number]['status'] {
+  if (state === 'completed' || state === 'failed') return state;
+  if (state !== 'compensated') return 'not_processed';
+  if (error !== null) return 'failed';
+  return isKept ? 'completed' : 'undone';
 }
 
 function sumOf(layers: readonly ItemLayer[]) {
@@ -163,9 +169,10 @@ function spanOf(items: readonly JobItem[]): number | null {
   return starts.length === 0 || ends.length === 0 ? null : Math.max(0, Math.max(...ends) - Math.min(...starts));
 }
 
-function statusOf(state: string): JobReport['status'] {
+function statusOf(state: string, items: readonly JobItem[]): JobReport['status'] {
   if (state === 'completed' || state === 'failed') return state;
-  return state === 'pending' || state === 'skipped' ? 'not_started' : 'cancelled';
+  if (items.length === 0) return 'not_started';
+  return state === 'compensated' ? 'failed' : 'cancelled';
 }
 
 function round(value: number, digits: number): number {

@@ -7,6 +7,7 @@ import { reportPage } from './report-page.ts';
 const input = z.strictObject({
   step: z.string().min(1).default('document').describe('The step of this run that goes over the objects.'),
   objects: databaseJob.describe('The output of docs.pending.'),
+  keep_after_failure: z.boolean().default(false).describe('As docs.describe_object has it.'),
   user_id: z.string().nullable().default(null).describe('Who started it.'),
   user_email: z.string().nullable().default(null),
   name: z.string().min(1).max(200).default('db-docs-report').describe('Of the artifacts, without ending.'),

@@ -69,7 +69,8 @@ const steps = statement(
 
 const items = statement(
   'count_documented_objects',
-  `select s.run_id, count(*) filter (where s.state = 'completed') as processed, count(*) filter (where s.state = 'failed') as failed,
+  `select s.run_id, count(*) filter (where s.state = 'completed' or (s.state = 'compensated' and s.error is null)) as processed,
+    count(*) filter (where s.state = 'failed' or (s.state = 'compensated' and s.error is not null)) as failed,
     min(s.item) filter (where s.state in ('running', 'waiting')) as current,
     (avg(extract(epoch from (s.finished_at - s.started_at))) filter (where s.state in ('completed', 'failed')) * 1000)::float8 as average_ms
   from unnest($1::uuid[], $2::text[]) as j(run_id, step)
@@ -87,7 +88,8 @@ const costs = statement(
 const errors = statement(
   'list_errors_of_items',
   `select s.item, s.error, s.finished_at from cronwright.step_runs s
-  where s.run_id = $1 and s.step = $2::text and s.item >= 0 and s.state = 'failed' order by s.item limit 1000`,
+  where s.run_id = $1 and s.step = $2::text and s.item >= 0 and s.state in ('failed', 'compensated')
+    and s.error is not null order by s.item limit 1000`,
 );
 
 interface Named {

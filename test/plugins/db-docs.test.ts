@@ -279,8 +279,12 @@ describe('documents in a table', () => {
     const object = await described('shop.customers');
     await keep(one, 'a');
     await keep(two, 'b');
-    const compensation = { reason: 'rollback' as const, output: undefined };
-    const undo = () => run('docs.describe_object', { object, store }, { runId: two, compensation });
+    const undo = (reason: 'failed' | 'rollback' = 'rollback', more = {}) => {
+      const compensation = { reason, output: undefined };
+      return run('docs.describe_object', { object, store, ...more }, { runId: two, compensation });
+    };
+    await undo('failed', { keep_after_failure: true });
+    expect(await versions('shop.customers')).toHaveLength(2);
     expect((await undo()).result.kind).toBe('completed');
     expect((await undo()).result.kind).toBe('completed');
     expect(await versions('shop.customers')).toEqual([{ version: 1, current: true, run_id: one }]);

@@ -78,14 +78,17 @@ llm:
   return path;
 }
 
-/** A streamed answer that charges what it is told to. */
+let answers = 0;
+
+/** A streamed answer that charges what it is told to; no two are the same. */
 function charging(promptTokens: number, completionTokens: number): LlmFault {
+  answers += 1;
   const usage = { prompt_tokens: promptTokens, completion_tokens: completionTokens };
   const base = { id: 'x', object: 'chat.completion.chunk', created: 0, model: 'm' };
   const events = [
     {
       ...base,
-      choices: [{ index: 0, delta: { role: 'assistant', content: 'As the catalogue says.' }, finish_reason: null }],
+      choices: [{ index: 0, delta: { role: 'assistant', content: `Answer ${answers}.` }, finish_reason: null }],
     },
     { ...base, choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] },
     { ...base, choices: [], usage: { ...usage, total_tokens: promptTokens + completionTokens } },
@@ -296,6 +299,16 @@ describe('documenting three objects', () => {
       'select count(*)::int4 as n from documentation.object_documentation where current',
     );
     expect(rows).toEqual([{ n: 3 }]);
+
+    // Rolled back, its versions go, and those before them are current again.
+    const undo = await daemon.post<{ id: string }>(`/runs/${id}/rollback`);
+    await eventually('the rollback', async () => {
+      const { state } = await daemon.get<{ state: string }>(`/runs/${undo.id}`);
+      return state === 'rolled_back' || undefined;
+    });
+    expect(await stored(id)).toEqual([]);
+    const text = 'select object_id from documentation.object_documentation where current order by 1';
+    expect((await client.query(text)).rows.map((row) => row.object_id)).toEqual(ids);
   });
 
   it('says what is wrong with a request', async () => {
