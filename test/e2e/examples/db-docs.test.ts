@@ -21,23 +21,25 @@ const ids = ['sales.customer_lifetime_value', 'sales.order_summary', 'sales.reve
 
 let folder: DaemonFolder;
 let warehouse: TestDatabase;
+let own: TestDatabase;
 let client: pg.Client;
 let stub: LlmStub;
 let daemon: Daemon;
 let start: () => Promise<Daemon>;
 
 beforeAll(async () => {
-  [folder, warehouse, stub] = await Promise.all([
+  [folder, own, warehouse, stub] = await Promise.all([
     createDaemonFolder(),
+    createTestDatabase('postgres'),
     createTestDatabase('postgres', { migrate: false }),
     startLlmStub({ keys: ['key-1'] }),
   ]);
   client = new pg.Client({ connectionString: warehouse.url });
   await client.connect();
   await client.query(await readFile(join(packageRoot, 'examples/db-docs/warehouse.sql'), 'utf8'));
-  const [configDir, dataDir] = [await makeConfig(), await folder.dataDir('db-docs')];
+  const [configDir, dataDir] = [await makeConfig(), await folder.dataDir('db-docs', { empty: true })];
   const url = warehouse.url ?? '';
-  const env = { WAREHOUSE_URL: url, DOCUMENTATION_URL: url, MODEL_KEY: 'key-1' };
+  const env = { WAREHOUSE_URL: url, DOCUMENTATION_URL: url, MODEL_KEY: 'key-1', DATABASE_URL: own.url ?? '' };
   start = () => startDaemon({ dataDir, configDir, env });
   daemon = await start();
 });
@@ -47,6 +49,7 @@ afterAll(async () => {
   await stub?.stop();
   await client?.end();
   await warehouse?.close();
+  await own?.close();
   await folder?.remove();
 });
 beforeEach(() => {
@@ -282,7 +285,7 @@ describe('documenting three objects', () => {
 
   it('goes on at the layer where a kill cut it off', async () => {
     const ok = charging(100, 10);
-    stub.next(ok, ok, ok, ok, { kind: 'hang' });
+    stub.next(ok, ok, ok, ok, { kind: 'hang' }, ok, ok, ok, ok, ok);
     const id = await create();
     await asked(5);
     await daemon.kill();
