@@ -36,6 +36,7 @@ import type { ChildDeps } from '../worker/child-runs.ts';
 import { createDefinitions } from '../worker/definitions.ts';
 import { createOutboxDelivery } from '../worker/deliver-outbox.ts';
 import { createDeliveryServices } from '../worker/delivery-services.ts';
+import { createEstimateStep } from '../worker/estimate-step.ts';
 import type { ExecuteDeps } from '../worker/execute-deps.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import { createParentScopes } from '../worker/parent-scope.ts';
@@ -250,6 +251,8 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
     },
   };
   let budgets = settings.budgets;
+  const rateLimits = createSharedRateLimits({ db, clock, events, node: node.id });
+  const random = options.random ?? Math.random;
   const observed = createObservedStep({
     services: createAttemptHost({
       db,
@@ -264,6 +267,7 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
       onOutbox: () => outbox.wake(),
       children,
       budgets: () => budgets,
+      llm: { settings: settings.llm, rateLimits, random },
       connection: (name, readOnly) => connection(name, readOnly),
     }),
     events,
@@ -300,8 +304,8 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
     baseEnv: pickVariables(options.env, ['REPO']),
     usesCache: options.usesCache ?? true,
     children,
-    rateLimits: createSharedRateLimits({ db, clock, events, node: node.id }),
-    random: options.random ?? Math.random,
+    rateLimits,
+    random,
   };
   const lacks: Lacks = new Map();
   const routes = createServedRoutes({
@@ -416,6 +420,7 @@ async function wire(options: EngineOptions, cleanUps: CleanUps): Promise<Engine>
     pipelines: inForce,
     liveRunsPerTenant: settings.limits.liveRunsPerTenant,
     liveRunsOf: terms.liveRunsOf,
+    estimateStep: createEstimateStep(registry, createDeliveryServices({ host, secrets, connection })),
     async outputProblems(stepType, value) {
       const type = registry.get(stepType);
       return type === undefined ? [] : findProblems(type.definition.output, value);

@@ -11,6 +11,7 @@ export function createStepHost(settings: Settings, env: Environment, apiUrl: () 
       return apiUrl();
     },
     dataDir: settings.dataDir,
+    estimatePerItemUsd: settings.llm.estimatePerItem,
     programEnv: pickVariables(env, ['PATH', 'HOME', 'LANG', 'TMPDIR']),
     get allowPrivateHosts() {
       const own = apiUrl();

@@ -1,6 +1,7 @@
 // What every verb of a person is given.
 import type { Clock } from '../base/clock.ts';
 import type { Database } from '../db/database.ts';
+import type { StepFigures } from '../domain/cost-estimate.ts';
 import type { PipelineCatalog } from '../domain/pipeline-catalog.ts';
 import type { EventBus } from '../observe/events.ts';
 
@@ -14,6 +15,11 @@ export interface ControlContext {
   /** The same where tenants differ. */
   liveRunsOf?: (tenant: string) => number;
   wake: Wakes;
+  /** What a step type says of a call with this input, before any run; undefined: it does not know. */
+  estimateStep?(
+    stepType: string,
+    asked: { tenant: string; pipeline: string; step: string; input: unknown },
+  ): Promise<StepFigures | undefined>;
   /** What keeps a value from being the output of a step type; none where this node does not have the type. */
   outputProblems?(
     stepType: string,

@@ -51,6 +51,11 @@ export function showUsd(usd: number): string {
   return `$${whole}.${part.replace(/0+$/, '').padEnd(2, '0')}`;
 }
 
+/** Actual by estimate, to three digits; null where nothing was expected. */
+export function costRatio(usd: number, estimatedUsd: number | null): number | null {
+  return estimatedUsd === null || estimatedUsd === 0 ? null : Math.round((usd / estimatedUsd) * 1_000) / 1_000;
+}
+
 /** An estimate is the low end; the high end is twice that. */
 export function showEstimate(usd: number): string {
   return `${showUsd(usd)} - ${showUsd(2 * usd)}`;

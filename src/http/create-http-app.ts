@@ -22,6 +22,7 @@ import { pipelineRoutes } from './routes/pipeline-routes.ts';
 import { queueRoutes } from './routes/queue-routes.ts';
 import { runRoutes } from './routes/run-routes.ts';
 import { scheduleRoutes } from './routes/schedule-routes.ts';
+import { sensorRoutes } from './routes/sensor-routes.ts';
 import { tenantRoutes } from './routes/tenant-routes.ts';
 import { waitForRunsRoutes } from './routes/wait-for-runs-routes.ts';
 import { waitRoutes } from './routes/wait-routes.ts';
@@ -52,6 +53,7 @@ export const apiRoutes: readonly Route[] = [
   ...waitRoutes,
   ...costRoutes,
   ...scheduleRoutes,
+  ...sensorRoutes,
   ...pauseRoutes,
   ...bulkRoutes,
   ...queueRoutes,

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { type Queryable, statement } from '../db/database.ts';
 import { CronwrightError } from '../domain/errors.ts';
 import { formatPath } from '../domain/expressions/expression.ts';
+import { runCostView } from './cost-view.ts';
 import { getRun, type RunDetail } from './get-run.ts';
 import { runSteps, type StepView } from './run-steps.ts';
 import { runView } from './run-view.ts';
@@ -39,6 +40,7 @@ const side = runView
     failed_items: true,
     error: true,
   })
+  .extend({ cost: runCostView })
   .meta({ id: 'ComparedRun' });
 
 const stepSide = z

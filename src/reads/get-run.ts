@@ -5,6 +5,7 @@ import { CronwrightError } from '../domain/errors.ts';
 import { isTerminal } from '../domain/run.ts';
 import { estimateEnd, etaReasons, etaSources, type RunEstimate, reasonForNoEstimate } from '../domain/run-estimate.ts';
 import { liveState } from '../queue/live-state.ts';
+import { type RunCostRow, runCostColumn, runCostView, toRunCost } from './cost-view.ts';
 import { isUuid } from './cursor.ts';
 import { waitsOfRun, waitView } from './list-waits.ts';
 import { findPastRemainder } from './past-remainder.ts';
@@ -37,6 +38,7 @@ export const runDetail = runView
     lineage: z.array(z.uuid()).describe('the runs it goes back to, the first one first, at most 100'),
     children: z.array(z.uuid()).describe('runs made from this one, newest first, at most 100'),
     traceparent: z.string().nullable(),
+    cost: runCostView,
     sla: runSlaView.nullable().describe('what was promised about time, and what was missed; null: nothing was'),
     waits: z.array(waitView).describe('what it asks and has asked, newest first, at most 200'),
   })
@@ -46,7 +48,7 @@ export type RunDetail = z.infer<typeof runDetail>;
 
 const one = statement(
   'get_run',
-  `select ${runColumns}, r.inputs, r.traceparent,
+  `select ${runColumns}, r.inputs, r.traceparent, ${runCostColumn},
     (select jsonb_object_agg(s.state, s.n) from (
       select state, count(*) as n from cronwright.step_runs where run_id = r.id and item = -1 group by state) s) as begun,
     (select jsonb_array_length(coalesce(p.definition->'steps', '[]')) from cronwright.pipelines p
@@ -79,13 +81,14 @@ type DetailRow = RunRow &
     begun: Partial<Record<keyof RunDetail['steps'], number>> | null;
     defined: number | null;
     children: string[];
+    cost: RunCostRow;
   };
 
 /** Throws `not_found`. */
 export async function getRun(db: Queryable, tenant: string | null, id: string): Promise<RunDetail> {
   const row = isUuid(id) ? (await db.query<DetailRow>(one, [id, tenant])).rows[0] : undefined;
   if (!row) throw runNotFound(id);
-  const { inputs, traceparent, begun, defined, children, promise, sla_misses, ...run } = row;
+  const { inputs, traceparent, begun, defined, children, cost, promise, sla_misses, ...run } = row;
   const view = toRunView(run);
   return {
     ...view,
@@ -95,6 +98,7 @@ export async function getRun(db: Queryable, tenant: string | null, id: string): 
     lineage: run.parent_id === null ? [] : await lineageOf(db, run.parent_id),
     children,
     traceparent,
+    cost: toRunCost(cost),
     sla: toRunSla({ promise, sla_misses }, run),
     waits: await waitsOfRun(db, id),
   };

@@ -5,6 +5,7 @@ import type { SensorDefinition } from './define-sensor.ts';
 import type { ProgramLimits } from './isolation/program-limits.ts';
 import type { LlmAnswer, LlmMessage, LlmRequest } from './llm/llm-request.ts';
 
+export { costRatio, showEstimate, showUsd } from '../domain/budget.ts';
 export { isMediaType } from '../domain/media-type.ts';
 export type { CostEntry, CostsSoFar, StepEstimate } from './cost.ts';
 export {
@@ -260,6 +261,8 @@ export interface HostSettings {
   readonly apiUrl: string | undefined;
   /** Absolute path of the data directory. */
   readonly dataDir: string;
+  /** US dollars that one item of work for a language model is taken to cost, where a step does not say; absent: 0.05. */
+  readonly estimatePerItemUsd?: number;
   /** Hosts (`name`, `name:port`, CIDR) that steps may reach although their addresses are private. */
   readonly allowPrivateHosts: readonly string[];
   /** Environment for programs that a step starts: PATH, HOME, LANG and TMPDIR of the daemon, nothing else of it. */

@@ -5,11 +5,13 @@ import type { BuiltInPlugins } from './load-plugins.ts';
 export const builtInPlugins: BuiltInPlugins = {
   artifact: () => import('../../plugins/artifact/index.ts'),
   code: () => import('../../plugins/code/index.ts'),
+  cost: () => import('../../plugins/cost/index.ts'),
   docs: () => import('../../plugins/docs/index.ts'),
   file: () => import('../../plugins/file/index.ts'),
   git: () => import('../../plugins/git/index.ts'),
   http: () => import('../../plugins/http/index.ts'),
   latex: () => import('../../plugins/latex/index.ts'),
+  llm: () => import('../../plugins/llm/index.ts'),
   notify: () => import('../../plugins/notify/index.ts'),
   pg: () => import('../../plugins/pg/index.ts'),
   pipeline: () => import('../../plugins/pipeline/index.ts'),

@@ -5,7 +5,9 @@ import { says } from '../../config/schema-parts.ts';
 export const tags = {
   pipelines: 'Pipelines',
   runs: 'Runs',
+  costs: 'Costs and conversations',
   schedules: 'Schedules',
+  sensors: 'Sensors',
   queue: 'Queue and nodes',
   cron: 'Cron',
   live: 'Live',

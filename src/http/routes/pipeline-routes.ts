@@ -1,5 +1,6 @@
 // /pipelines: what can be run, and starting it.
 import { z } from 'zod';
+import { startEstimatedRun } from '../../control/estimate-run.ts';
 import type { RunRequest } from '../../control/start-run.ts';
 import { requirePipeline } from '../../control/start-run.ts';
 import { startRuns } from '../../control/start-runs.ts';
@@ -16,6 +17,7 @@ const runRequest = z
     priority: z.int().min(1).max(10).optional().describe('1 (first) … 10'),
     run_at: instantText.optional().describe('not before this instant'),
     dry_run: z.boolean().optional().describe('run everything without outside effects'),
+    estimate: z.boolean().optional().describe('estimate it first, and show that beside what it does cost'),
   })
   .meta({ id: 'RunRequest' });
 
@@ -80,7 +82,10 @@ const start = defineRoute({
     return wrongInputs(requirePipeline(context.control, caller.tenant, params.id), body, '');
   },
   async handle({ starter }, { params, body, caller }) {
-    const run = await starter.start(params.id, toRequest(body), caller);
+    const request = toRequest(body);
+    const run = body.estimate
+      ? await startEstimatedRun(starter, params.id, request, caller)
+      : await starter.start(params.id, request, caller);
     return { body: run, headers: { location: `/api/v1/runs/${run.id}` } };
   },
 });
