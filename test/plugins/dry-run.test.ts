@@ -122,6 +122,15 @@ function prCase(): Case {
   };
 }
 
+function modelCase(input: object): Case {
+  let asked = 0;
+  const llm: Overrides['llm'] = () => {
+    asked += 1;
+    throw new Error('asked');
+  };
+  return { input: { prompt: 'p', ...input }, overrides: { llm }, isUntouched: () => asked === 0 };
+}
+
 const cases: Readonly<Record<string, () => Case>> = {
   'docs.describe_object': () => storeCase({ object: describedTable }),
   'docs.store': () => storeCase({ object_id: 's.t', title: 't', body: 'x' }),
@@ -129,6 +138,8 @@ const cases: Readonly<Record<string, () => Case>> = {
   'git.pr': prCase,
   'git.push': pushCase,
   'http.request': () => ({ input: { url: `http://127.0.0.1:${port}/`, method: 'POST' }, isUntouched: nobodyCalled }),
+  'llm.chat': () => modelCase({}),
+  'llm.json': () => modelCase({ schema: { type: 'string' } }),
   'notify.email': () => ({
     input: {
       smtp: { host: '127.0.0.1', port, tls: 'none' },
