@@ -105,7 +105,7 @@ function phaseUnderWay(steps: readonly StepView[]): StepView | undefined {
 
 function phaseStateOf(
   run: Pick<RunDetail, 'state'>,
-  step: Pick<StepView, 'state' | 'retries' | 'retry_at'>,
+  step: Pick<StepView, 'state' | 'retries' | 'retry_at' | 'started_at'>,
 ): PhaseState {
   switch (step.state) {
     case 'completed':
@@ -116,8 +116,9 @@ function phaseStateOf(
       return step.retries > 0 || step.retry_at !== null ? 'RETRYING' : 'RUNNING';
     case 'failed':
       return run.state === 'retrying' ? 'RETRYING' : 'FAILED';
+    // What an end of the run left undone was passed over; what it cut short was not.
     case 'cancelled':
-      return 'FAILED';
+      return step.started_at === null ? 'SKIPPED' : 'FAILED';
     default:
       return 'PENDING';
   }

@@ -14,7 +14,7 @@ function stepsIn(...states: (string | Partial<StepView>)[]): StepView[] {
   return Object.entries(labels).map(([step, label], i) => {
     const given = states[i] ?? 'pending';
     const own = typeof given === 'string' ? { state: given } : given;
-    return { step, label, kind: 'step', retries: 0, retry_at: null, ...own } as StepView;
+    return { step, label, kind: 'step', retries: 0, retry_at: null, started_at: new Date(0), ...own } as StepView;
   });
 }
 
@@ -54,7 +54,9 @@ describe('a run in older words', () => {
     expect(phasesOf(runIn('running'), 'skipped', retried)).toEqual(['SKIPPED', 'RETRYING', 'PENDING']);
     expect(phasesOf(runIn('waiting'), { state: 'waiting', retry_at: new Date(0) })[0]).toBe('RETRYING');
     expect(phasesOf(runIn('waiting'), 'waiting')[0]).toBe('RUNNING');
-    expect(phasesOf(runIn('failed'), 'completed', 'failed', 'cancelled')).toEqual(['COMPLETED', 'FAILED', 'FAILED']);
+    expect(phasesOf(runIn('cancelled'), 'completed', 'cancelled')).toEqual(['COMPLETED', 'FAILED', 'PENDING']);
+    const neverBegun = { state: 'cancelled' as const, started_at: null };
+    expect(phasesOf(runIn('failed'), 'failed', neverBegun)).toEqual(['FAILED', 'SKIPPED', 'PENDING']);
     expect(phasesOf(runIn('retrying'), 'failed')[0]).toBe('RETRYING');
     expect(phasesOf(runIn('paused'), 'completed', 'compensated')).toEqual(['COMPLETED', 'PENDING', 'PENDING']);
   });
