@@ -152,7 +152,8 @@ async function restoreOnceMore(api: Api, run: string, databases: Databases): Pro
     items: { step: string; output: { path: string } }[];
   };
   const path = items.find(({ step }) => step === 'dump')?.output.path ?? '';
-  const { data_dir: dataDir } = (await api.get('/config')) as { data_dir: string };
+  const { settings } = (await api.get('/config')) as { settings: { key: string; value: string }[] };
+  const dataDir = settings.find(({ key }) => key === 'data_dir')?.value ?? '';
   const folder = join(dataDir, 'dumps', 'acme');
   expect((await readdir(join(folder, 'nightly'))).length === 2, 'expected the dumps of two runs');
   const url = databases.url('restored');
