@@ -28,7 +28,8 @@ const example: Example = {
   title: 'Prompts to carry out a task, from its words',
   needs: [],
   async prepare(): Promise<PreparedExample> {
-    return { env: {}, runs: tasks.map((inputs) => ({ pipeline: 'task-prompts', inputs })), check };
+    const runs = tasks.map((inputs, i) => ({ pipeline: i === 2 ? 'task-prompts-python' : 'task-prompts', inputs }));
+    return { env: {}, runs, check };
   },
   model,
 };
@@ -57,7 +58,14 @@ async function check(finished: readonly FinishedRun[], api: Api): Promise<string
   return lines;
 }
 
-async function checkPrompts({ id, artifacts }: FinishedRun, subtasks: readonly Subtask[], api: Api): Promise<void> {
+/** Of the two pipelines that one template makes. */
+const stacks: Readonly<Record<string, string>> = { 'task-prompts': 'NestJS', 'task-prompts-python': 'FastAPI' };
+
+async function checkPrompts(
+  { id, pipeline, artifacts }: FinishedRun,
+  subtasks: readonly Subtask[],
+  api: Api,
+): Promise<void> {
   for (const category of ['DATA_MODEL', 'SERVICE', 'HTTP_API', 'TESTING']) {
     const name = `prompt-${category.toLowerCase().replace('_', '-')}.md`;
     const artifact = artifacts.find((one) => one.name === name);
@@ -66,6 +74,8 @@ async function checkPrompts({ id, artifacts }: FinishedRun, subtasks: readonly S
     const own = subtasks.filter((one) => one.category === category);
     const missing = own.flatMap(({ requirements }) => requirements).find((requirement) => !text.includes(requirement));
     if (own.length === 0 || missing !== undefined) throw new Error(`${name} of the run ${id} lacks "${missing}"`);
+    const stack = stacks[pipeline] ?? '';
+    if (!text.includes(stack)) throw new Error(`${name} of the run ${id} does not know ${stack}`);
   }
 }
 
@@ -100,7 +110,8 @@ function enrichmentFor(question: { project: object; best_practices: string[] }) 
   return { ...project, best_practices: question.best_practices };
 }
 
-function promptFor({ title, subtasks }: { title: string; subtasks: Subtask[] }) {
+function promptFor({ title, subtasks }: { title: string; subtasks: (Subtask & { tech_stack: string[] })[] }) {
+  const stack = [...new Set(subtasks.flatMap((one) => one.tech_stack))];
   const requirements = subtasks.flatMap((one) => one.requirements).map((text) => `- ${text}`);
-  return { markdown: [`# ${title}`, ...requirements].join('\n') };
+  return { markdown: [`# ${title}`, `With ${stack.join(', ')}`, ...requirements].join('\n') };
 }
