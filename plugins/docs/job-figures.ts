@@ -1,5 +1,5 @@
 // The figures of a job's report: totals, times, tokens and money, of what the engine has on record of its items.
-import type { CostsSoFar } from 'cronwright/plugin';
+import { type CostsSoFar, costRatio } from 'cronwright/plugin';
 import { z } from 'zod';
 
 const named = z.object({ id: z.string(), name: z.string() });
@@ -111,7 +111,7 @@ export function reportFigures({ runId, objects, state, items, costs, ...given }:
     total_tokens: costs.promptTokens + costs.completionTokens,
     usd: round(usd, 6),
     estimate_usd: estimate,
-    ratio: estimate === null || estimate === 0 ? null : round(usd / estimate, 3),
+    ratio: costRatio(usd, estimate),
     layers: [...new Set(layers.map(({ name }) => name))].map((name) => {
       const own = layers.filter((layer) => layer.name === name);
       const ms = own.reduce((sum, layer) => sum + layer.duration_ms, 0);

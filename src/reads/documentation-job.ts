@@ -34,6 +34,7 @@ export const documentationJob = z
     pausedAt: maybeInstant,
     triggeredByUserId: z.string().nullable(),
     triggeredByUserEmail: z.string().nullable(),
+    estimatedCost: z.number().nullable().describe('US dollars, the low end'),
     actualCost: z.number().describe('US dollars, by the ledger'),
     promptTokens: z.int(),
     completionTokens: z.int(),
@@ -79,10 +80,10 @@ const items = statement(
 );
 
 const costs = statement(
-  'sum_costs_of_runs',
-  `select c.whole_id as run_id, sum(c.prompt_tokens)::int8 as prompt_tokens, sum(c.completion_tokens)::int8 as completion_tokens,
-    sum(c.usd)::float8 as usd
-  from cronwright.costs c where c.whole_id = any($1::uuid[]) and c.state <> 'held' group by c.whole_id`,
+  'list_costs_of_runs',
+  `select t.key, t.prompt_tokens, t.completion_tokens, (t.spent + t.unknown)::float8 as usd, t.estimated::float8 as estimated
+  from unnest($1::text[], $2::text[]) as j(tenant, key)
+  join cronwright.cost_totals t on t.tenant = j.tenant and t.key = j.key`,
 );
 
 const errors = statement(
@@ -114,10 +115,11 @@ interface ItemsRow {
 }
 
 interface CostRow {
-  run_id: string;
+  key: string;
   prompt_tokens: number;
   completion_tokens: number;
   usd: number;
+  estimated: number | null;
 }
 
 /** Throws `not_found`, also for runs of other pipelines. */
@@ -171,10 +173,15 @@ async function describeJobs(
   const fanOuts = [...stepsOf.values()].filter((row) => row.document_step !== null);
   const params = [fanOuts.map((row) => row.run_id), fanOuts.map((row) => row.document_step)];
   const itemsOf = byRun((await db.query<ItemsRow>(items, params)).rows);
-  const costOf = byRun((await db.query<CostRow>(costs, [ids])).rows);
+  const keys = runs.map(({ id }) => `run:${id}`);
+  const spent = (await db.query<CostRow>(costs, [runs.map(({ tenant }) => tenant), keys])).rows;
+  const costOf = new Map(spent.map((row) => [row.key, row]));
   return runs.map((run) => {
     const row = stepsOf.get(run.id);
-    return { job: toJob(run, { steps: row, items: itemsOf.get(run.id), cost: costOf.get(run.id), now }), steps: row };
+    return {
+      job: toJob(run, { steps: row, items: itemsOf.get(run.id), cost: costOf.get(`run:${run.id}`), now }),
+      steps: row,
+    };
   });
 }
 
@@ -195,7 +202,7 @@ function toJob(
   const status = statusOf(run.state);
   const object = isTerminal(run.state) || current === null ? undefined : todo?.[current];
   const left = average === null || status !== 'processing' ? null : average * (total - done);
-  const { prompt_tokens: prompt = 0, completion_tokens: completion = 0, usd = 0 } = about.cost ?? {};
+  const { prompt_tokens: prompt = 0, completion_tokens: completion = 0, usd = 0, estimated = null } = about.cost ?? {};
   return {
     jobId: run.id,
     status,
@@ -216,6 +223,7 @@ function toJob(
     pausedAt: run.state === 'paused' ? (about.steps?.told_at ?? null) : null,
     triggeredByUserId: textOf(inputs.user_id),
     triggeredByUserEmail: textOf(inputs.user_email),
+    estimatedCost: estimated,
     actualCost: Math.round(usd * 1e6) / 1e6,
     promptTokens: prompt,
     completionTokens: completion,

@@ -181,7 +181,14 @@ describe('documenting three objects', () => {
     ]);
     expect(last).toMatchObject({
       ...{ status: 'completed', processedObjects: 3, failedObjects: 0, currentObjectId: null, message: 'completed' },
-      ...{ promptTokens: 13_800, completionTokens: 5_700, totalTokensUsed: 19_500, actualCost: 0.1623, errorLog: [] },
+      ...{
+        promptTokens: 13_800,
+        completionTokens: 5_700,
+        totalTokensUsed: 19_500,
+        estimatedCost: 0.15,
+        actualCost: 0.1623,
+        errorLog: [],
+      },
       ...{ triggeredByUserId: 'u-7', triggeredByUserEmail: 'ada@example.org', organization: 'default' },
     });
     const report = await reportOf(id);
