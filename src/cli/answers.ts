@@ -1,5 +1,6 @@
 // What a daemon's API answers: the views of reads as JSON carries them, so that a change there is a type error here.
 import type { CancelledRun } from '../control/cancel-run.ts';
+import type { CostEstimate } from '../control/estimate-run.ts';
 import type { ForkedRun } from '../control/fork-run.ts';
 import type { PausedRun } from '../control/pause-run.ts';
 import type { ResumedRun } from '../control/resume-run.ts';
@@ -13,13 +14,16 @@ import type { Explanation } from '../reads/explain-view.ts';
 import type { RunDetail } from '../reads/get-run.ts';
 import type { NodeView } from '../reads/list-nodes.ts';
 import type { ScheduleView } from '../reads/list-schedules.ts';
+import type { SensorDetail, SensorView } from '../reads/list-sensors.ts';
 import type { PauseView } from '../reads/pause-view.ts';
 import type { QueueStatusView } from '../reads/queue-status.ts';
+import type { CostEntryView } from '../reads/run-costs.ts';
 import type { EventView } from '../reads/run-events.ts';
 import type { LogLineView, LogPage } from '../reads/run-logs.ts';
 import type { StepView } from '../reads/run-steps.ts';
 import type { RunView } from '../reads/run-view.ts';
 import type { OccurrencePage } from '../reads/schedule-occurrences.ts';
+import type { CostSums } from '../reads/sum-costs.ts';
 import type { TenantDetail, TenantView } from '../reads/tenants.ts';
 
 /** A value after JSON: instants are ISO texts. */
@@ -38,6 +42,9 @@ export interface List<Item> {
 
 export type RunAnswer = AsJson<RunView>;
 export type RunDetailAnswer = AsJson<RunDetail>;
+export type CostAnswer = AsJson<CostEntryView>;
+export type CostSumsAnswer = AsJson<CostSums>;
+export type CostEstimateAnswer = AsJson<CostEstimate>;
 export type ExplainAnswer = AsJson<Explanation>;
 export type StepAnswer = AsJson<StepView>;
 export type EventAnswer = AsJson<EventView>;
@@ -51,6 +58,8 @@ export type TenantDetailAnswer = AsJson<TenantDetail>;
 export type TenantsAnswer = List<TenantAnswer>;
 export type QueueAnswer = AsJson<QueueStatusView>;
 export type OccurrencesAnswer = AsJson<OccurrencePage>;
+export type SensorAnswer = AsJson<SensorView>;
+export type SensorDetailAnswer = AsJson<SensorDetail>;
 export type ScheduleAnswer = AsJson<ScheduleView>;
 export type CancelAnswer = AsJson<CancelledRun>;
 export type PauseRunAnswer = AsJson<PausedRun>;

@@ -15,9 +15,11 @@ export function declareDaemonCommands(program: Command, context: CliContext, fin
   declareImport(program, context, finish);
   declareQueueNodesAndConfig(program, context, finish);
   declareOccurrences(program, context, finish);
+  declareSensors(program, context, finish);
   declarePauseAndResume(program, context, finish);
   declarePriority(program, context, finish);
   declareSignal(program, context, finish);
+  declareCosts(program, context, finish);
 }
 
 function declareTrigger(program: Command, context: CliContext, finish: Finish): void {
@@ -28,6 +30,7 @@ function declareTrigger(program: Command, context: CliContext, finish: Finish): 
     .option('--priority <n>', '1 (first) to 10 (pipelines only)', wholeNumber('--priority', 1, 10))
     .option('--at <when>', 'not now but then: an instant, or in how long (2h; pipelines only)')
     .option('--dry-run', 'change nothing outside; steps say what they would do (pipelines only)')
+    .option('--estimate', 'estimate it first, and show that beside what it does cost (pipelines only)')
     .option('--force', "also while a run of the same schedule is live, against the schedule's overlap policy")
     .option('-f, --follow', 'show the log until the run has ended; exit 1 if it failed')
     .option('--wait', 'until the run (with --batch: all of them) has ended; exit 1 if one did not complete')
@@ -161,6 +164,19 @@ function declareQueueNodesAndConfig(program: Command, context: CliContext, finis
     .action(async (options) => finish(await (await import('./config.ts')).config(context, options)));
 }
 
+function declareSensors(program: Command, context: CliContext, finish: Finish): void {
+  withDaemon(program.command('sensors'))
+    .description('list sensors, or show one; pause, resume or check (look now) one')
+    .argument('[id-or-verb]', 'a sensor (pipeline.sensor), or pause, resume, check')
+    .argument('[id]', 'after a verb: the sensor')
+    .option('--pipeline <id>', 'only of this pipeline')
+    .option('--reason <text>', 'of a pause')
+    .option('--until <when>', 'of a pause: an instant, or in how long (2h)')
+    .action(async (first, second, options) =>
+      finish(await (await import('./sensors.ts')).sensors(context, first, second, options)),
+    );
+}
+
 function declareOccurrences(program: Command, context: CliContext, finish: Finish): void {
   withDaemon(program.command('occurrences'))
     .description('show what became of every fire time of a schedule')
@@ -204,6 +220,23 @@ function declareSignal(program: Command, context: CliContext, finish: Finish): v
     .option('--key <key>', 'the name of the question')
     .option('--as <actor>', 'who answers, by name (cli)')
     .action(async (run, options) => finish(await (await import('./signal.ts')).signal(context, run, options)));
+}
+
+function declareCosts(program: Command, context: CliContext, finish: Finish): void {
+  withDaemon(program.command('costs'))
+    .description('show what runs have spent: sums, or row by row of one run')
+    .argument('[run]', runArgument)
+    .option('--by <group>', 'tenant, month, pipeline, run, step, attempt or what (pipeline)')
+    .option('--pipeline <id>', 'only of this pipeline')
+    .option('--from <when>', 'spent since: an instant, or how long ago (7d); default: since the month began, in UTC')
+    .option('--to <when>', 'spent before: an instant, or how long ago')
+    .option('-n, --limit <n>', 'how many rows, up to 500 (100)', wholeNumber('--limit', 1, 500))
+    .action(async (run, options) => finish(await (await import('./costs.ts')).costs(context, run, options)));
+  withDaemon(program.command('estimate'))
+    .description('estimate what a run will cost and take; nothing is started')
+    .argument('<pipeline>', 'id of the pipeline')
+    .option('-i, --input <name=value>', 'an input; name:=JSON for other than text (repeatable)', collect)
+    .action(async (id, options) => finish(await (await import('./estimate.ts')).estimate(context, id, options)));
 }
 
 const whereOption = 'all runs of: state=failed,pipeline=x (state, pipeline, schedule, origin, from, to, id)';

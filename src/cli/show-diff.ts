@@ -1,4 +1,5 @@
 // `cronwright show RUN --diff OTHER`: two runs side by side, as far as they differ.
+import { showUsd } from '../domain/budget.ts';
 import type { RunsDiffAnswer } from './answers.ts';
 import type { CliContext } from './cli-context.ts';
 import type { DaemonClient } from './daemon-client.ts';
@@ -31,6 +32,9 @@ export async function showDiff(
   }
   if (!diff.same_version) {
     printLine(context, `${dim('version')} ${diff.before.pipeline_version} → ${diff.after.pipeline_version}`);
+  }
+  if (diff.before.cost.usd !== diff.after.cost.usd) {
+    printLine(context, `${dim('cost'.padEnd(7))} ${showUsd(diff.before.cost.usd)} → ${showUsd(diff.after.cost.usd)}`);
   }
   printDifferences(context, 'inputs', diff.inputs);
   printSteps(context, diff.steps);

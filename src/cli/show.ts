@@ -1,4 +1,5 @@
 // `cronwright show`: all that is known of one run on one screen.
+import { showEstimate, showUsd } from '../domain/budget.ts';
 import { CronwrightError } from '../domain/errors.ts';
 import type { EventAnswer, List, RunDetailAnswer, StepAnswer } from './answers.ts';
 import type { CliContext } from './cli-context.ts';
@@ -69,8 +70,25 @@ function printHead(context: CliContext, run: RunDetailAnswer, now: number): void
   fact(run.origin === 'fork' ? 'fork of' : run.origin === 'retry' ? 'retry of' : 'made from', run.parent_id);
   const eta = run.eta && !run.finished_at ? `, done ${showRelative(Date.parse(run.eta), now)}` : '';
   fact('progress', `${progressBar(run.progress)}${eta}${run.message ? `  ${clip(run.message, 80)}` : ''}`);
+  fact('cost', describeCost(run));
   if (run.failed_items) fact('items', red(`${run.failed_items} failed`));
   if (run.error) fact('error', red(plainText(errorText(run.error))));
+}
+
+/** Of a daemon of before there were costs, nothing. */
+function describeCost({ cost }: RunDetailAnswer): string | undefined {
+  if (!cost || (cost.usd === 0 && cost.held_usd === 0 && cost.estimated_usd === null && cost.total_tokens === 0)) {
+    return undefined;
+  }
+  const facts = [
+    showUsd(cost.usd),
+    cost.held_usd > 0 ? `${showUsd(cost.held_usd)} held` : '',
+    cost.unknown_usd > 0 ? `${showUsd(cost.unknown_usd)} of it unknown` : '',
+    cost.estimated_usd === null ? '' : `estimated ${showEstimate(cost.estimated_usd)}`,
+    cost.ratio === null ? '' : `ratio ${cost.ratio}`,
+    cost.total_tokens > 0 ? `${cost.prompt_tokens} + ${cost.completion_tokens} tokens` : '',
+  ];
+  return facts.filter((one) => one !== '').join(', ');
 }
 
 function printQuestions(context: CliContext, run: RunDetailAnswer, now: number): void {

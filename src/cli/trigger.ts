@@ -15,6 +15,7 @@ export interface TriggerOptions extends DaemonOptions {
   priority?: number;
   at?: string;
   dryRun?: boolean;
+  estimate?: boolean;
   force?: boolean;
   follow?: boolean;
   wait?: boolean;
@@ -65,13 +66,15 @@ function refuseBesideBatch(id: string, schedule: string | undefined, options: Tr
     ['--priority', options.priority],
     ['--at', options.at],
     ['--dry-run', options.dryRun],
+    ['--estimate', options.estimate],
     ['--follow', options.follow],
   ] as const) {
     if (value !== undefined) throw wrongOption(option, '--batch', 'lines of the file that say it, one run each');
   }
 }
 
-async function readInputs(
+/** Undefined where none are given. */
+export async function readInputs(
   daemon: DaemonClient,
   pipeline: string,
   pairs: readonly string[],
@@ -99,6 +102,7 @@ function startPipeline(
       ? {}
       : { run_at: new Date(instantOrDistance('--at', options.at, nowMs, 1)).toISOString() }),
     ...(options.dryRun ? { dry_run: true } : {}),
+    ...(options.estimate ? { estimate: true } : {}),
   });
 }
 
@@ -112,6 +116,7 @@ function triggerSchedule(
     throw wrongOption('--priority', id, 'a pipeline; a schedule has its own priority');
   if (options.at !== undefined) throw wrongOption('--at', id, 'a pipeline; a schedule has its own times');
   if (options.dryRun) throw wrongOption('--dry-run', id, 'a pipeline');
+  if (options.estimate) throw wrongOption('--estimate', id, 'a pipeline');
   return daemon.post<StartAnswer>(`/schedules/${segment(id)}/trigger`, {
     ...(inputs === undefined ? {} : { inputs }),
     ...(options.force ? { force: true } : {}),

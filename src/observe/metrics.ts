@@ -183,6 +183,23 @@ function subscribe({ events, clock }: MetricsOptions, registry: Registry): (() =
     'step_type',
     'result',
   );
+  const costUsd = counter(
+    'cost_usd_total',
+    'US dollars that steps have spent; provider: of a language model.',
+    ...['tenant', 'pipeline', 'provider'],
+  );
+  const tokens = counter(
+    'llm_tokens_total',
+    'Tokens that language models have counted; cached are some of the prompt.',
+    ...['tenant', 'provider', 'kind'],
+  );
+  const budgetsExceeded = counter(
+    'budgets_exceeded_total',
+    'Spendings that a budget had no room for: run or month, and what followed.',
+    ...['tenant', 'budget', 'action'],
+  );
+  const costsLost = counter('costs_lost_total', 'Reservations whose attempts ended without a word.');
+  costsLost.add([], 0);
   const http = histogram(
     'http_request_duration_seconds',
     'Answered HTTP requests.',
@@ -209,6 +226,7 @@ function subscribe({ events, clock }: MetricsOptions, registry: Registry): (() =
   const routes = createBoundedLabel();
   const methods = createBoundedLabel(10);
   const classes = createBoundedLabel(10);
+  const providers = createBoundedLabel(20);
 
   return [
     events.on('run.finished', ({ tenant, pipeline, origin, result, durationMs }) => {
@@ -233,6 +251,21 @@ function subscribe({ events, clock }: MetricsOptions, registry: Registry): (() =
     events.on('schedule.sla_missed', ({ tenant, pipeline, kind, count }) =>
       slaMisses.add([tenants.of(tenant), pipelines.of(pipeline, tenant), kind], count),
     ),
+    events.on('cost.spent', ({ tenant, pipeline, provider = 'none', usd, ...spent }) => {
+      const owner = tenants.of(tenant);
+      const from = providers.of(provider);
+      costUsd.add([owner, pipelines.of(pipeline, tenant), from], usd);
+      const kinds = [
+        ['prompt', spent.promptTokens],
+        ['completion', spent.completionTokens],
+        ['cached', spent.cachedTokens],
+      ] as const;
+      for (const [kind, count] of kinds) if (count > 0) tokens.add([owner, from, kind], count);
+    }),
+    events.on('budget.exceeded', ({ tenant, budget, action }) =>
+      budgetsExceeded.add([tenants.of(tenant), budget, action]),
+    ),
+    events.on('costs.lost', ({ reservations }) => costsLost.add([], reservations)),
     events.on('wait.answered', ({ kind }) => waitsEnded.add([kind, 'answered'])),
     events.on('wait.timed_out', ({ kind }) => waitsEnded.add([kind, 'timed_out'])),
     events.on('run.lease_lost', () => leasesLost.add([])),

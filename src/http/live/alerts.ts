@@ -13,6 +13,8 @@ export const alertNames = [
   'alert.run.dead_lettered',
   'alert.run.rollback_failed',
   'alert.run.unservable',
+  'alert.budget.near',
+  'alert.budget.exceeded',
   'alert.schedule.broken',
   'alert.schedule.stalled',
   'alert.schedule.sla_missed',
@@ -51,6 +53,10 @@ export function subscribeAlerts(options: {
     events.on('run.rollback_failed', ({ runId, tenant, pipeline, steps, error }) =>
       tell('alert.run.rollback_failed', { runId, tenant, pipeline, reason: error, data: { steps: [...steps] } }),
     ),
+    events.on('budget.near', (facts) => tell('alert.budget.near', budgetFacts(facts))),
+    events.on('budget.exceeded', ({ wantedUsd, action, ...facts }) =>
+      tell('alert.budget.exceeded', budgetFacts(facts, { wanted_usd: wantedUsd, action })),
+    ),
     events.on('schedule.broken', ({ schedule, tenant, error }) =>
       tell('alert.schedule.broken', { schedule, tenant, reason: error }),
     ),
@@ -87,6 +93,12 @@ export function subscribeAlerts(options: {
   return () => {
     for (const end of ends) end();
   };
+}
+
+function budgetFacts({ runId, tenant, pipeline, step, ...sums }: Events['budget.near'], more: object = {}) {
+  const { budget, limitUsd, spentUsd, heldUsd, unknownUsd } = sums;
+  const used = { limit_usd: limitUsd, spent_usd: spentUsd, held_usd: heldUsd, unknown_usd: unknownUsd };
+  return { runId, tenant, pipeline, step, data: { budget, ...used, ...more } };
 }
 
 function slaData(

@@ -52,6 +52,8 @@ export const historyEventNames = [
   'wait.opened',
   'wait.answered',
   'wait.timed_out',
+  'budget.near',
+  'budget.exceeded',
 ] as const;
 
 const pluginPrefix = 'step.event.';

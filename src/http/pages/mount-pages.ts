@@ -9,6 +9,7 @@ import { getRun, type RunDetail } from '../../reads/get-run.ts';
 import { listRuns, readStates } from '../../reads/list-runs.ts';
 import { schedulesByUrgency } from '../../reads/list-schedules.ts';
 import { runArtifacts } from '../../reads/run-artifacts.ts';
+import { runConversations } from '../../reads/run-conversations.ts';
 import { runEvents } from '../../reads/run-events.ts';
 import { runLogs } from '../../reads/run-logs.ts';
 import { runSteps } from '../../reads/run-steps.ts';
@@ -101,14 +102,18 @@ async function showRuns(context: HttpContext, c: C, now: Date): Promise<PageCont
 
 async function readRun({ db }: HttpContext, id: string, now: Date): Promise<RunPageData> {
   const run = await getRun(db, everyTenant, id);
-  const [steps, events, log, artifacts] = await Promise.all([
+  const [steps, events, log, artifacts, messages] = await Promise.all([
     runSteps(db, everyTenant, id),
     runEvents(db, everyTenant, id, { after: 0, limit: 500 }),
     runLogs(db, everyTenant, id, { limit: logLines, tail: logLines, follow: false }),
     runArtifacts(db, everyTenant, id, { limit: 50 }),
+    runConversations(db, everyTenant, id, { limit: 100 }),
   ]);
   const command = commandFor({ ...run, ...(await aroundRun(db, run)) });
-  return { run, steps, events: events.items, log: log.items, artifacts: artifacts.items, command, now };
+  return {
+    ...{ run, steps, events: events.items, log: log.items, artifacts: artifacts.items, command, now },
+    ...{ messages: messages.items, hasMoreMessages: messages.next_cursor !== null },
+  };
 }
 
 /** What outside the run decides which commands it takes. */

@@ -4,9 +4,11 @@ import { isTerminal } from '../../domain/run.ts';
 import type { RunDetail } from '../../reads/get-run.ts';
 import type { WaitView } from '../../reads/list-waits.ts';
 import type { ArtifactView } from '../../reads/run-artifacts.ts';
+import type { MessageView } from '../../reads/run-conversations.ts';
 import type { EventView } from '../../reads/run-events.ts';
 import type { LogLineView } from '../../reads/run-logs.ts';
 import type { StepView } from '../../reads/run-steps.ts';
+import { conversationList, costFact, tokensFact } from './run-costs.ts';
 import { waitTable } from './wait-table.ts';
 import { badge, clip, count, type Html, progressBar, relative, shortId, span, tenantNote, utc } from './words.ts';
 
@@ -16,6 +18,8 @@ export interface RunPageData {
   events: readonly EventView[];
   log: readonly LogLineView[];
   artifacts: readonly ArtifactView[];
+  messages: readonly MessageView[];
+  hasMoreMessages: boolean;
   /** What somebody can do about it. */
   command: string | undefined;
   now: Date;
@@ -32,6 +36,7 @@ ${facts(data)}
 ${stepTable(data)}
 ${logTail(data)}
 ${artifacts.length === 0 ? '' : artifactList(run, artifacts)}
+${conversationList(data.messages, data.hasMoreMessages)}
 ${eventList(data)}
 ${inputList(run)}`;
 }
@@ -93,6 +98,8 @@ function facts(data: RunPageData): Html {
     ['ended', when(run.finished_at)],
     ['took', run.duration_ms === null ? '' : span(run.duration_ms)],
     ['attempt', run.attempt !== null && run.attempt > 1 ? String(run.attempt) : ''],
+    ['cost', costFact(run.cost)],
+    ['tokens', tokensFact(run.cost)],
     ['failed items', run.failed_items ? count(run.failed_items) : ''],
     [
       'made from',

@@ -17,9 +17,12 @@ const runRequest = z
     priority: z.int().min(1).max(10).optional().describe('1 (first) … 10'),
     run_at: instantText.optional().describe('not before this instant'),
     dry_run: z.boolean().optional().describe('run everything without outside effects'),
-    estimate: z.boolean().optional().describe('estimate it first, and show that beside what it does cost'),
   })
   .meta({ id: 'RunRequest' });
+
+const startRequest = runRequest
+  .extend({ estimate: z.boolean().optional().describe('estimate it first, and show that beside what it does cost') })
+  .meta({ id: 'StartRequest' });
 
 const mostRuns = 10_000;
 
@@ -75,7 +78,7 @@ const start = defineRoute({
   summary: 'Start a run; with an Idempotency-Key at most once',
   tag: tags.pipelines,
   params: idParams,
-  body: runRequest,
+  body: startRequest,
   answer: { status: 202, description: 'the run is durable and will be run', schema: startedRun },
   problems: ['not_found', 'conflict', 'limit_reached'],
   alsoWrong({ context }, { params, body, caller }) {
