@@ -26,7 +26,7 @@ async function createTokenCounter(): Promise<TokenCounter> {
   };
 }
 
-/** Before a call, without the vocabulary: a token has three bytes and more in most texts, so this is seldom too little. */
+/** Before a call, without the vocabulary: a token has two bytes and more in nearly all texts, so this is seldom too little. */
 export function guessPromptTokens(messages: readonly LlmMessage[]): number {
-  return messages.reduce((sum, { content }) => sum + 4 + Math.ceil(Buffer.byteLength(content) / 3), 3);
+  return messages.reduce((sum, { content }) => sum + 4 + Math.ceil(Buffer.byteLength(content) / 2), 3);
 }

@@ -3,61 +3,18 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createAbortError } from '../../../../src/steps/abort-reason.ts';
-import { type CallResult, callProvider, type ProviderCall } from '../../../../src/steps/llm/call-provider.ts';
-import { type LlmStub, type LlmStubOptions, startLlmStub } from '../../../support/llm-stub.ts';
+import { type LlmStub, startLlmStub } from '../../../support/llm-stub.ts';
+import { type CallOverrides, callAt, errorOf } from './provider-call.ts';
 
 const key = 'sk-hunter2-hunter2';
 let stub: LlmStub;
-let options: LlmStubOptions;
 beforeEach(async () => {
-  options = { answer: () => 'one two three four five six seven eight' };
-  stub = await startLlmStub({ ...options, keys: [key] });
+  stub = await startLlmStub({ answer: () => 'one two three four five six seven eight', keys: [key] });
 });
 afterEach(() => stub.stop());
 
-type Overrides = Partial<Omit<ProviderCall, 'provider'>> & { provider?: Partial<ProviderCall['provider']> };
-
-function call({ provider, ...overrides }: Overrides = {}): Promise<CallResult> {
-  return callProvider({
-    name: 'acme',
-    provider: {
-      baseUrl: stub.url,
-      tenantApiKeys: {},
-      model: 'stub-1',
-      maxTokens: 100,
-      timeoutMs: 10_000,
-      headers: {},
-      stream: true,
-      json: 'schema',
-      maxTokensField: 'max_tokens',
-      omit: [],
-      prices: {},
-      ...provider,
-    },
-    key,
-    headers: {},
-    model: 'stub-1',
-    messages: [
-      { role: 'system', content: 'Be brief.' },
-      { role: 'user', content: 'Count.' },
-    ],
-    schema: undefined,
-    maxTokens: 100,
-    temperature: 0,
-    seed: 1,
-    rateLimitKey: 'llm:acme/KEY',
-    signal: new AbortController().signal,
-    onText: () => {},
-    ...overrides,
-  });
-}
-
+const call = (overrides: CallOverrides = {}) => callAt(stub.url, { key, ...overrides });
 const both = [{ stream: true }, { stream: false }];
-const errorOf = (result: CallResult) => {
-  if (result.ok) throw new Error('it was answered');
-  return result.error;
-};
-
 describe('a call of a provider', () => {
   it.each(both)('gives the text and what the provider counted, with %o', async (provider) => {
     const result = await call({ provider });
