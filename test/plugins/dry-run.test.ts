@@ -122,6 +122,39 @@ function prCase(): Case {
   };
 }
 
+/** Databases are asked what they are, and nothing is written: neither a file nor a database. */
+function dumpCase(input: object): Case {
+  const dataDir = tempFolder('data');
+  const asked: string[] = [];
+  const sql: Overrides['sql'] = async () => ({
+    async query(text) {
+      asked.push(text);
+      return { rows: [{ database: 'd', version: '15.1', major: 15 }], rowCount: 1 };
+    },
+    serverUrl: () => `postgres://nobody@127.0.0.1:${port}/d`,
+  });
+  const isUntouched = () =>
+    nobodyCalled() &&
+    !existsSync(join(dataDir, 'dumps', 'default', 'dumps')) &&
+    asked.every((text) => /^\s*select/.test(text));
+  return { input, overrides: { sql, dataDir }, isUntouched };
+}
+
+const dumped = {
+  ...{ to: 'data', path: 'dumps/x.dump', artifact: null, method: 'pg_dump', format: 'custom', gzip: false },
+  ...{ size: 1, sha256: 'x', tables: {} },
+};
+
+function rotateCase(): Case {
+  const dataDir = tempFolder('data');
+  const at = join(dataDir, 'dumps', 'default', 'dumps');
+  mkdirSync(at, { recursive: true });
+  const ids = ['019a0000-0000-7000-8000-000000000001', '019a0000-0000-7000-8000-000000000002'];
+  for (const id of ids) writeFileSync(join(at, `db-${id}.dump`), 'x');
+  const input = { name: 'db', keep_last: 1 };
+  return { input, overrides: { dataDir }, isUntouched: () => readdirSync(at).length === 2 };
+}
+
 function modelCase(input: object): Case {
   let asked = 0;
   const llm: Overrides['llm'] = () => {
@@ -132,6 +165,9 @@ function modelCase(input: object): Case {
 }
 
 const cases: Readonly<Record<string, () => Case>> = {
+  'pg.dump': () => dumpCase({ connection: 'db', to: 'data' }),
+  'pg.rotate': rotateCase,
+  'pg.verify': () => dumpCase({ dump: dumped, restore_into: 'db' }),
   'docs.describe_object': () => storeCase({ object: describedTable }),
   'docs.store': () => storeCase({ object_id: 's.t', title: 't', body: 'x' }),
   'file.write': fileCase,

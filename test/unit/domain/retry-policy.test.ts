@@ -36,6 +36,11 @@ describe('the delay before a retry', () => {
     expect([0, 0.5, 0.999].map((random) => retryDelayMs(slowRetry, n, random))).toEqual([expected, expected, expected]);
   });
 
+  it('slow: 1, 2, 4, 8, 16, 32 and then 60 minutes', () => {
+    const minutes = [1, 2, 3, 4, 5, 6, 7, 8].map((n) => retryDelayMs(slowRetry, n, 0.5) / minute);
+    expect(minutes).toEqual([1, 2, 4, 8, 16, 32, 60, 60]);
+  });
+
   it('adds jitter after the bound: at most a fifth more for fast', () => {
     expect(retryDelayMs(fastRetry, 1, 1)).toBe(1_200);
     expect(retryDelayMs(fastRetry, 50, 1)).toBe(72_000);
@@ -104,5 +109,20 @@ describe('the wait for a rate limit', () => {
     [1, 10 * minute, 10 * minute],
   ])('retry %i with Retry-After %s ms is %i ms', (n, retryAfterMs, expected) => {
     expect(rateLimitDelayMs(fastRetry, n, retryAfterMs, 0)).toBe(expected);
+  });
+});
+
+describe('what older configurations call retry_on_errors', () => {
+  const policy = { ...slowRetry, on: ['TimeoutError', 'TransientError'] };
+
+  it.each([
+    ['transient', 'ConnectionReset', true],
+    ['transient', 'TransientError', true],
+    ['fatal', 'TimeoutError', true],
+    ['fatal', 'DumpInvalid', false],
+    ['item', 'ConnectionReset', false],
+  ] as const)('a %s %s is retried: %s', (errorClass, name, expected) => {
+    expect(canRetry(policy, 0, { class: errorClass, name })).toBe(expected);
+    expect(canRetry(policy, 3, { class: errorClass, name })).toBe(false);
   });
 });
