@@ -46,6 +46,9 @@ const putSteps = statement(
   from unnest($3::text[], $4::text[]) as u(step, output)`,
 );
 
+// Its first claim reads what it begins with.
+const notePast = statement('note_imported_past', 'update cronwright.queue set has_history = true where run_id = $1');
+
 // Number 1 is the enqueue; nobody else can have written of a run that is not committed yet.
 const tell = statement(
   'tell_imported',
@@ -75,6 +78,7 @@ export async function importRun(
     async (tx) => {
       if ((await enqueueRuns(tx, [run])).length === 0) return false;
       await tx.query(putSteps, [run.id, run.tenant, kept, [...outputs.values()]]);
+      await tx.query(notePast, [run.id]);
       await sayAll(tx, run, kept.at(-1) ?? pipeline.steps[0]?.id ?? '', request);
       await tellImported(tx, run, { source: request.source, kept_steps: kept, facts: request.facts ?? null });
       return true;

@@ -36,7 +36,10 @@ export async function repairStep(
   const canFix = rule.aiFix !== undefined && rule.choose.includes('ai_fix') && used < rule.aiFix.max;
   const wasChosen = rows.findLast(({ askedBy }) => askedBy === 'error')?.decision === 'ai_fix';
   const isOnlyChoice = rule.choose.length === 1;
-  if (!canFix || (asksFirst && !wasChosen && !isOnlyChoice)) {
+  // A repair that failed is for people to hear of before the next.
+  const last = rows.at(-1);
+  const hasFailed = last?.askedBy === 'fix' && last.decision === 'failed';
+  if (!canFix || (asksFirst && !isOnlyChoice && (!wasChosen || hasFailed))) {
     const left = rule.choose.filter((choice) => choice !== 'ai_fix' || canFix);
     const choices = [...(left.length > 0 ? left : ['manual_edit']), 'fail'];
     const asked = { askedBy: 'error' as const, choices, timeoutMs: rule.timeoutMs, tried: whatWasTried(rows, rule) };
