@@ -75,7 +75,12 @@ function declareSchema(program: Command, context: CliContext, finish: Finish): v
   program
     .command('schema')
     .description('print the JSON Schema of a configuration file, for editors')
-    .argument('[kind]', 'pipeline or settings', oneOf('kind', ['pipeline', 'settings']), 'pipeline')
+    .argument(
+      '[kind]',
+      'pipeline, template or settings',
+      oneOf('kind', ['pipeline', 'template', 'settings']),
+      'pipeline',
+    )
     .option('--config <dir>', 'folder of the configuration, for its plugins (CRONWRIGHT_CONFIG, ./config)')
     .option('--json', 'the same: it is JSON anyway')
     .action(async (kind, options) => finish(await (await import('./schema.ts')).schema(context, kind, options)));

@@ -1,5 +1,6 @@
 // `cronwright schema`: the JSON Schema of a configuration file, with the step types that are installed here.
-import { pipelineJsonSchema, settingsJsonSchema } from '../config/json-schema.ts';
+import { settingsJsonSchema } from '../config/json-schema.ts';
+import { pipelineFileJsonSchema, templateJsonSchema } from '../config/template-json-schema.ts';
 import { problemLine } from '../domain/problem-line.ts';
 import type { CliContext } from './cli-context.ts';
 import { type ExitCode, exitCodes } from './exit-code.ts';
@@ -7,7 +8,7 @@ import { printJson, printNote } from './print.ts';
 
 export async function schema(
   context: CliContext,
-  kind: 'pipeline' | 'settings',
+  kind: 'pipeline' | 'template' | 'settings',
   options: { config?: string },
 ): Promise<ExitCode> {
   if (kind === 'settings') {
@@ -17,6 +18,6 @@ export async function schema(
   const { loadStepTypes, readSettings } = await import('./load-config.ts');
   const { registry, problems } = await loadStepTypes(await readSettings(context, options));
   for (const problem of problems) printNote(context, context.stderr.colors.yellow(problemLine(problem)));
-  printJson(context, pipelineJsonSchema(registry));
+  printJson(context, kind === 'template' ? templateJsonSchema(registry) : pipelineFileJsonSchema(registry));
   return exitCodes.done;
 }

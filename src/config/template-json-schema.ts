@@ -1,4 +1,4 @@
-// JSON Schemas of templates and of files that use one; for editors, `cronwright schema --template` and messages.
+// JSON Schemas of templates and of files that use one; for editors, `cronwright schema template` and messages.
 import { z } from 'zod';
 import type { JsonSchema, StepCatalogue } from '../domain/step-catalogue.ts';
 import { pipelineJsonSchema } from './json-schema.ts';
@@ -29,6 +29,21 @@ export function templateJsonSchema(catalogue: StepCatalogue): JsonSchema {
     description: 'A template of Cronwright pipelines.',
     properties: { ...own, ...body },
     required: ['template', 'steps'],
+  };
+}
+
+/** Of a document of `pipelines/` (draft-07): a pipeline, or pipelines made of a template. */
+export function pipelineFileJsonSchema(catalogue: StepCatalogue): JsonSchema {
+  const { properties, required, ...pipeline } = pipelineJsonSchema(catalogue) as JsonSchema & { properties: object };
+  const { $schema: _, properties: own, ...used } = templateUseJsonSchema() as JsonSchema & { properties: object };
+  const keys = Object.fromEntries(Object.keys(own).map((key) => [key, {}]));
+  return {
+    ...pipeline,
+    properties: { ...keys, ...properties },
+    if: { required: ['template'] },
+    // biome-ignore lint/suspicious/noThenProperty: `then` is a keyword of JSON Schema.
+    then: { ...used, properties: own },
+    else: { required },
   };
 }
 

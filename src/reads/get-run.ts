@@ -39,6 +39,10 @@ export const runDetail = runView
     children: z.array(z.uuid()).describe('runs made from this one, newest first, at most 100'),
     traceparent: z.string().nullable(),
     cost: runCostView,
+    sensor: z
+      .object({ id: z.string(), key: z.string() })
+      .nullable()
+      .describe('the sensor that started it, and what that had found'),
     sla: runSlaView.nullable().describe('what was promised about time, and what was missed; null: nothing was'),
     waits: z.array(waitView).describe('what it asks and has asked, newest first, at most 200'),
   })
@@ -54,6 +58,7 @@ const one = statement(
     (select jsonb_array_length(coalesce(p.definition->'steps', '[]')) from cronwright.pipelines p
       where p.tenant = r.tenant and p.id = r.pipeline and p.version = r.pipeline_version) as defined,
     array(select c.id from cronwright.runs c where c.parent_id = r.id order by c.id desc limit 100) as children,
+    (select jsonb_build_object('id', e.sensor, 'key', e.key) from cronwright.sensor_events e where e.run_id = r.id limit 1) as sensor,
     ${runSlaColumns}
   from cronwright.runs r left join cronwright.queue q on q.run_id = r.id
   where r.id = $1 and ($2::text is null or r.tenant = $2)`,
@@ -81,6 +86,7 @@ type DetailRow = RunRow &
     begun: Partial<Record<keyof RunDetail['steps'], number>> | null;
     defined: number | null;
     children: string[];
+    sensor: RunDetail['sensor'];
     cost: RunCostRow;
   };
 
@@ -88,7 +94,7 @@ type DetailRow = RunRow &
 export async function getRun(db: Queryable, tenant: string | null, id: string): Promise<RunDetail> {
   const row = isUuid(id) ? (await db.query<DetailRow>(one, [id, tenant])).rows[0] : undefined;
   if (!row) throw runNotFound(id);
-  const { inputs, traceparent, begun, defined, children, cost, promise, sla_misses, ...run } = row;
+  const { inputs, traceparent, begun, defined, children, cost, sensor, promise, sla_misses, ...run } = row;
   const view = toRunView(run);
   return {
     ...view,
@@ -99,6 +105,7 @@ export async function getRun(db: Queryable, tenant: string | null, id: string): 
     children,
     traceparent,
     cost: toRunCost(cost),
+    sensor,
     sla: toRunSla({ promise, sla_misses }, run),
     waits: await waitsOfRun(db, id),
   };

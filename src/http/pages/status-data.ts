@@ -7,6 +7,7 @@ import { listUndelivered, type OutboxView } from '../../reads/list-outbox.ts';
 import { listQuietPeers, type QuietPeer } from '../../reads/list-quiet-peers.ts';
 import { listRuns } from '../../reads/list-runs.ts';
 import { type ScheduleView, schedulesByUrgency } from '../../reads/list-schedules.ts';
+import { type SensorView, sensorsByUrgency } from '../../reads/list-sensors.ts';
 import { listOpenWaits, type WaitView } from '../../reads/list-waits.ts';
 import { type QueueStatusView, queueStatus } from '../../reads/queue-status.ts';
 import type { RunView } from '../../reads/run-view.ts';
@@ -19,6 +20,8 @@ export interface StatusData {
   failed: readonly RunView[];
   completed: readonly RunView[];
   schedules: readonly ScheduleView[];
+  /** The failing, the paused, then by next look. */
+  sensors: readonly SensorView[];
   queue: QueueStatusView;
   stats: StatsView;
   nodes: readonly NodeView[];
@@ -65,23 +68,38 @@ async function readStatus(
   readStats: () => Promise<StatsView>,
 ): Promise<StatusData> {
   const all = { tenant: null };
-  const [running, stalled, failed, completed, schedules, queue, figures, nodes, inForce, undelivered, quiet, asked] =
-    await Promise.all([
-      listRuns(db, { ...all, states: ['running', 'rolling_back'], limit: 20 }),
-      listRuns(db, { ...all, states: ['waiting', 'retrying', 'paused', 'rollback_failed'], limit: 10 }),
-      listRuns(db, { ...all, states: ['failed', 'dead_letter', 'rolled_back'], from: since, limit: 10 }),
-      listRuns(db, { ...all, states: ['completed'], from: since, limit: 8 }),
-      schedulesByUrgency(db, null, 200),
-      queueStatus(db, null),
-      readStats(),
-      listNodes(db),
-      configInForce(db),
-      listUndelivered(db, since, 50),
-      listQuietPeers(db),
-      listOpenWaits(db, { ...all, limit: 20 }),
-    ]);
+  const [
+    running,
+    stalled,
+    failed,
+    completed,
+    schedules,
+    queue,
+    figures,
+    nodes,
+    inForce,
+    undelivered,
+    quiet,
+    asked,
+    sensors,
+  ] = await Promise.all([
+    listRuns(db, { ...all, states: ['running', 'rolling_back'], limit: 20 }),
+    listRuns(db, { ...all, states: ['waiting', 'retrying', 'paused', 'rollback_failed'], limit: 10 }),
+    listRuns(db, { ...all, states: ['failed', 'dead_letter', 'rolled_back'], from: since, limit: 10 }),
+    listRuns(db, { ...all, states: ['completed'], from: since, limit: 8 }),
+    schedulesByUrgency(db, null, 200),
+    queueStatus(db, null),
+    readStats(),
+    listNodes(db),
+    configInForce(db),
+    listUndelivered(db, since, 50),
+    listQuietPeers(db),
+    listOpenWaits(db, { ...all, limit: 20 }),
+    sensorsByUrgency(db, null, 20),
+  ]);
   return {
     at,
+    sensors,
     running: running.items,
     stalled: stalled.items,
     failed: failed.items,

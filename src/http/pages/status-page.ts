@@ -4,6 +4,7 @@ import type { NodeView } from '../../reads/list-nodes.ts';
 import type { ScheduleView } from '../../reads/list-schedules.ts';
 import type { QueueStatusView } from '../../reads/queue-status.ts';
 import type { RunView } from '../../reads/run-view.ts';
+import { sensorTable } from './sensor-table.ts';
 import type { StatusData } from './status-data.ts';
 import { waitTable } from './wait-table.ts';
 import {
@@ -35,6 +36,7 @@ ${data.quiet.length > 0 ? quietPeers(data) : ''}
 ${data.undelivered.length > 0 ? undeliveredCalls(data) : ''}
 ${nextFires(data)}
 ${unusualSchedules(data)}
+${sensorTable(data.sensors, data.at)}
 <div class="columns">
 ${queueTable(data.queue)}
 ${nodeTable(data)}
@@ -49,11 +51,12 @@ function headline(data: StatusData): Html {
   return html`<p class="headline bad"><strong>Look at this:</strong> ${troubles.join(' · ')}</p>`;
 }
 
-function troublesOf({ nodes, schedules, queue, stats, stalled, undelivered, asked }: StatusData): string[] {
+function troublesOf({ nodes, schedules, sensors, queue, stats, stalled, undelivered, asked }: StatusData): string[] {
   const live = nodes.filter((node) => node.state === 'live').length;
   const silent = nodes.filter((node) => node.state === 'silent').length;
   const differ = nodes.filter((node) => node.state === 'live' && node.config_differs).length;
   const broken = schedules.filter((schedule) => schedule.state === 'broken').length;
+  const failing = sensors.filter((sensor) => sensor.state === 'failing').length;
   const ended = stats.failed + stats.dead_letter + stats.rolled_back;
   const stuck = stalled.filter((run) => run.state === 'rollback_failed').length;
   return [
@@ -61,6 +64,7 @@ function troublesOf({ nodes, schedules, queue, stats, stalled, undelivered, aske
     differ > 0 ? `${many(differ, 'node')} with another configuration in ${differ === 1 ? 'its' : 'their'} files` : '',
     silent > 0 ? `${many(silent, 'node')} without a heartbeat` : '',
     broken > 0 ? `${many(broken, 'schedule')} broken` : '',
+    failing > 0 ? `${many(failing, 'sensor')} failing` : '',
     stuck > 0 ? `${many(stuck, 'rollback')} failed` : '',
     ended > 0 ? `${many(ended, 'run')} failed within 24 h` : '',
     undelivered.length > 0 ? `${many(undelivered.length, 'notification')} not delivered` : '',
