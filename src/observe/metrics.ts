@@ -193,6 +193,17 @@ function subscribe({ events, clock }: MetricsOptions, registry: Registry): (() =
     'Tokens that language models have counted; cached are some of the prompt.',
     ...['tenant', 'provider', 'kind'],
   );
+  const llmCalls = counter(
+    'llm_calls_total',
+    'Questions to language models; result: success, cached, or the name of the error.',
+    ...['provider', 'result'],
+  );
+  const llmDuration = histogram(
+    'llm_call_duration_seconds',
+    'Calls of language models, to the end of the answer or the failure.',
+    buckets.step,
+    'provider',
+  );
   const budgetsExceeded = counter(
     'budgets_exceeded_total',
     'Spendings that a budget had no room for: run or month, and what followed.',
@@ -261,6 +272,11 @@ function subscribe({ events, clock }: MetricsOptions, registry: Registry): (() =
         ['cached', spent.cachedTokens],
       ] as const;
       for (const [kind, count] of kinds) if (count > 0) tokens.add([owner, from, kind], count);
+    }),
+    events.on('llm.called', ({ provider, result, durationMs }) => {
+      const from = providers.of(provider);
+      llmCalls.add([from, result]);
+      if (result !== 'cached') llmDuration.observe([from], durationMs / 1_000);
     }),
     events.on('budget.exceeded', ({ tenant, budget, action }) =>
       budgetsExceeded.add([tenants.of(tenant), budget, action]),

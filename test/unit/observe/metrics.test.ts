@@ -29,6 +29,20 @@ function setUp() {
 const run = { runId: 'r', tenant: 'default', pipeline: 'p', origin: 'api', state: 'completed', result: 'success' };
 const step = { runId: 'r', tenant: 'default', pipeline: 'p', step: 's', stepType: 'shell.run', attempt: 1 };
 
+describe('questions to language models', () => {
+  it('are counted by provider and result, and those that were called are timed', async () => {
+    const { metrics, events } = setUp();
+    const about = { runId: 'r', tenant: 'default', pipeline: 'p', step: 's', provider: 'acme', model: 'm' };
+    for (const result of ['success', 'success', 'cached', 'RateLimited']) {
+      events.emit('llm.called', { ...about, result, durationMs: 2_000 });
+    }
+    const { body } = await metrics.render();
+    expect(body).toContain('cronwright_llm_calls_total{provider="acme",result="success"} 2');
+    expect(body).toContain('cronwright_llm_calls_total{provider="acme",result="cached"} 1');
+    expect(body).toContain('cronwright_llm_call_duration_seconds_count{provider="acme"} 3');
+  });
+});
+
 describe('the core set', () => {
   it('has the names of the design, all of them, from the start', async () => {
     const { metrics } = setUp();
@@ -47,6 +61,8 @@ describe('the core set', () => {
         'live_clients',
         'live_dropped_total',
         'live_events_total',
+        'llm_call_duration_seconds',
+        'llm_calls_total',
         'notifications_total',
         'occurrences_total',
         'outbox_depth',
