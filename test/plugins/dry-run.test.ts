@@ -1,5 +1,6 @@
 // A dry run changes nothing outside: every built-in step type with effects says what it would do, and others are not run at all.
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
@@ -140,10 +141,20 @@ function dumpCase(input: object): Case {
   return { input, overrides: { sql, dataDir }, isUntouched };
 }
 
-const dumped = {
-  ...{ to: 'data', path: 'dumps/x.dump', artifact: null, method: 'pg_dump', format: 'custom', gzip: false },
-  ...{ size: 1, sha256: 'x', tables: {} },
-};
+/** Whole, so that it would be restored. */
+function verifyCase(): Case {
+  const { overrides } = dumpCase({});
+  const at = join((overrides as { dataDir: string }).dataDir, 'dumps', 'default');
+  const text = '-- end of dump\n';
+  mkdirSync(at, { recursive: true });
+  writeFileSync(join(at, 'x.sql'), text);
+  const sha256 = createHash('sha256').update(text).digest('hex');
+  const dump = {
+    ...{ to: 'data', path: 'x.sql', artifact: null, method: 'sql', format: 'plain', gzip: false },
+    ...{ size: text.length, sha256, tables: {} },
+  };
+  return { input: { dump, restore_into: 'db' }, overrides: overrides as Overrides, isUntouched: nobodyCalled };
+}
 
 function rotateCase(): Case {
   const dataDir = tempFolder('data');
@@ -167,7 +178,7 @@ function modelCase(input: object): Case {
 const cases: Readonly<Record<string, () => Case>> = {
   'pg.dump': () => dumpCase({ connection: 'db', to: 'data' }),
   'pg.rotate': rotateCase,
-  'pg.verify': () => dumpCase({ dump: dumped, restore_into: 'db' }),
+  'pg.verify': verifyCase,
   'docs.describe_object': () => storeCase({ object: describedTable }),
   'docs.store': () => storeCase({ object_id: 's.t', title: 't', body: 'x' }),
   'file.write': fileCase,
