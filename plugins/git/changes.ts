@@ -9,9 +9,12 @@ const pattern = z
   .string()
   .min(1)
   .max(250)
-  .regex(/^[^\s~^:?[\\]+$/, 'is no name of a branch or tag; `*` stands for any characters');
+  .regex(/^[^\s~^:?[\\]+$/);
 const patterns = z
-  .union([pattern.transform((one) => [one]), z.array(pattern).min(1).max(50)])
+  .union(
+    [pattern.transform((one) => [one]), z.array(pattern).min(1).max(50)],
+    'expected a name of branches or tags, or up to 50 of them; `*` stands for any characters',
+  )
   .pipe(z.array(z.string()));
 
 const input = z.strictObject({

@@ -6,6 +6,7 @@ import { problemLine } from '../../domain/problem-line.ts';
 import type { PluginDefinition, StepDefinition } from '../api.ts';
 import { type LoadedPlugin, loadPlugins } from '../load-plugins.ts';
 import { createRegistry, type RegisteredStep } from '../registry.ts';
+import { sensorStepName } from '../sensor-step.ts';
 
 export async function findStep(
   plugin: PluginDefinition | StepDefinition | string | URL,
@@ -13,8 +14,11 @@ export async function findStep(
 ): Promise<RegisteredStep> {
   const isFile = typeof plugin === 'string' || plugin instanceof URL;
   const loaded = isFile ? await loadFile(plugin) : inMemory(plugin);
-  const steps = createRegistry([loaded]).list();
-  const step = options.step === undefined ? onlyOne(steps) : steps.find(({ name }) => name === options.step);
+  const registry = createRegistry([loaded]);
+  const isSensor = options.step?.startsWith(sensorStepName('')) ?? false;
+  const steps = isSensor ? registry.sensors().map((sensor) => sensor.step) : registry.list();
+  const isNamed = options.step !== undefined && options.step !== sensorStepName('');
+  const step = isNamed ? steps.find(({ name }) => name === options.step) : onlyOne(steps);
   if (!step) throw wrong(`the plugin has no step ${options.step}, only ${steps.map(({ name }) => name).join(', ')}`);
   const isolation = options.isolation ?? (isFile ? step.isolation : 'inline');
   if (isolation === 'process' && !isFile) throw wrong('only a plugin given as a file can run in a process');

@@ -1,4 +1,4 @@
-// Runs a step as Cronwright does, without Cronwright, for the tests of plugin authors. Exported as `cronwright/testing`.
+// Runs a step, or one look of a sensor, as Cronwright does, without Cronwright, for the tests of plugin authors. Exported as `cronwright/testing`.
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -18,8 +18,10 @@ import type {
   StepDefinition,
 } from '../api.ts';
 import type { Attempt, LogLine } from '../attempt-services.ts';
+import type { SensorDefinition } from '../define-sensor.ts';
 import { type AttemptResult, createObservedStep } from '../observed-step.ts';
 import type { RegisteredStep } from '../registry.ts';
+import { type LookResult, type SensorLook, sensorStepName } from '../sensor-step.ts';
 import { findStep } from './find-step.ts';
 import {
   createRecorded,
@@ -320,4 +322,64 @@ function connection({ sql = {} }: TestStepOptions, name: string): SqlConnection 
   const found = Object.hasOwn(sql, name) ? sql[name] : undefined;
   if (found) return found;
   throw new Error(`there is no connection ${name}; the test gives ${Object.keys(sql).join(', ') || 'none'}`);
+}
+
+export interface TestSensorOptions
+  extends Pick<
+    TestStepOptions,
+    | 'secrets'
+    | 'env'
+    | 'tenant'
+    | 'sql'
+    | 'allowPrivateHosts'
+    | 'programEnv'
+    | 'timeoutMs'
+    | 'signal'
+    | 'watch'
+    | 'inspect'
+    | 'isolation'
+  > {
+  /** Name of the sensor within its plugin; may be left out where the plugin has one. */
+  sensor?: string;
+  /** What would stand under `with`, all expressions evaluated. Checked against the sensor's schema. Default `{}`. */
+  input?: unknown;
+  /** What the look before returned. Absent: it is the first. */
+  cursor?: Json | undefined;
+  /** Default 100. */
+  maxEvents?: number;
+}
+
+export interface TestedLook<Data = Json> extends Pick<TestedStep, 'logs' | 'aborted'> {
+  end: AttemptEnd;
+  /** What the next look is given; undefined where this one did not complete. */
+  cursor: Json | undefined;
+  /** Each key once, `data` as the sensor's schema has made it. */
+  events: { key: string; data: Data }[];
+  more: boolean;
+  error: StepFailure | undefined;
+}
+
+/** Looks once; failures are in the result, not thrown. `plugin`: as for `testStep`, or what `defineSensor` returned. */
+export async function testSensor<Data = Json>(
+  plugin: PluginDefinition | SensorDefinition | string | URL,
+  options: TestSensorOptions = {},
+): Promise<TestedLook<Data>> {
+  const { sensor = '', input = {}, cursor, maxEvents = 100, ...rest } = options;
+  const look: SensorLook = { input, ...(cursor === undefined ? {} : { cursor }), maxEvents };
+  const tested = await testStep(asPlugin(plugin), { ...rest, step: sensorStepName(sensor), input: look });
+  const found = tested.output as unknown as LookResult | undefined;
+  return {
+    end: tested.end,
+    cursor: found?.cursor,
+    events: (found?.events ?? []) as { key: string; data: Data }[],
+    more: found?.more ?? false,
+    error: tested.error,
+    logs: tested.logs,
+    aborted: tested.aborted,
+  };
+}
+
+function asPlugin(plugin: PluginDefinition | SensorDefinition | string | URL): PluginDefinition | string | URL {
+  if (typeof plugin === 'string' || plugin instanceof URL || 'steps' in plugin) return plugin;
+  return { name: 'test', version: '0.0.0', apiVersion: 1, steps: {}, sensors: { sensor: plugin } };
 }
