@@ -39,7 +39,7 @@ beforeAll(async () => {
   await chmod(join(bin, 'pg_dump'), 0o755);
   const env = { PATH: `${bin}:${process.env.PATH ?? '/usr/bin:/bin'}` };
   open = await openExample(example, { dir: join(folder.path, 'example'), postgresUrl: server.url, env });
-}, 60_000);
+}, 120_000);
 afterAll(async () => {
   await open?.close();
   await server?.close();
