@@ -116,7 +116,7 @@ export async function addCostIn(
   month: string,
   now: Date | null = null,
 ): Promise<CostSums[]> {
-  const tokens = [spent.llm?.promptTokens ?? 0, spent.llm?.completionTokens ?? 0, spent.llm?.cachedTokens ?? 0];
+  const tokens = tokensOf(spent);
   const { count } = await tx.query(add, [
     ...[id, by.tenant, by.pipeline, by.runId, by.wholeId, by.step, by.item, by.attempt, by.token, spent.what],
     ...[spent.llm?.provider ?? null, spent.llm?.model ?? null, spent.llm?.promptHash ?? null, ...tokens],
@@ -165,7 +165,7 @@ export async function settleCostIn(
     const { rows } = await tx.query<Settled>(settle, [
       ...[id, tenant, state, actual.what],
       ...[actual.llm?.provider ?? null, actual.llm?.model ?? null, actual.llm?.promptHash ?? null],
-      ...[actual.llm?.promptTokens ?? 0, actual.llm?.completionTokens ?? 0, actual.llm?.cachedTokens ?? 0],
+      ...tokensOf(actual),
       ...[unitsJson(actual), dollars(actual.usd), now],
     ]);
     if (rows[0]) return move(tx, rows[0], state, actual);
@@ -206,7 +206,7 @@ async function move(
     ...[row.tenant, [runKey(row.whole_id), monthKey(row.month)]],
     ...(from === 'held' ? [less, '0'] : ['0', less]),
     dollars(actual?.usd ?? 0),
-    ...[actual?.llm?.promptTokens ?? 0, actual?.llm?.completionTokens ?? 0, actual?.llm?.cachedTokens ?? 0],
+    ...(actual === undefined ? [0, 0, 0] : tokensOf(actual)),
   ]);
   return rows.map(sumsFromRow);
 }
@@ -214,6 +214,12 @@ async function move(
 /** One pass; true where there may be more. What is held stays. */
 export async function pruneCosts(db: Database, afterMs: number, now: Date | null = null): Promise<boolean> {
   return (await db.query(prune, [afterMs, now, batch])).count >= batch;
+}
+
+/** Prompt, completion and cached, as a model's client counted them, or as units of those names. */
+function tokensOf({ llm, units }: Spent): [number, number, number] {
+  if (llm !== undefined) return [llm.promptTokens, llm.completionTokens, llm.cachedTokens];
+  return [units?.prompt_tokens ?? 0, units?.completion_tokens ?? 0, units?.cached_tokens ?? 0];
 }
 
 export function unitsJson({ units }: Spent): string | null {

@@ -14,13 +14,13 @@ interface TellDeps {
 }
 
 export function tellSpent({ runId, tenant, pipeline, step }: Attempt, spent: Spent, { events }: TellDeps): void {
-  const { usd, what, llm } = spent;
+  const { usd, what, llm, units } = spent;
   events.emit('cost.spent', {
     ...{ runId, tenant, pipeline, step, what, usd },
     ...(llm === undefined ? {} : { provider: llm.provider }),
-    promptTokens: llm?.promptTokens ?? 0,
-    completionTokens: llm?.completionTokens ?? 0,
-    cachedTokens: llm?.cachedTokens ?? 0,
+    promptTokens: llm?.promptTokens ?? units?.prompt_tokens ?? 0,
+    completionTokens: llm?.completionTokens ?? units?.completion_tokens ?? 0,
+    cachedTokens: llm?.cachedTokens ?? units?.cached_tokens ?? 0,
   });
 }
 

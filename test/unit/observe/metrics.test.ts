@@ -52,8 +52,11 @@ describe('the core set', () => {
     expect(names.sort()).toEqual(
       [
         'build_info',
+        'budgets_exceeded_total',
         'compensations_total',
         'config_hashes',
+        'cost_usd_total',
+        'costs_lost_total',
         'db_query_duration_seconds',
         'dead_letters',
         'http_request_duration_seconds',
@@ -63,6 +66,7 @@ describe('the core set', () => {
         'live_events_total',
         'llm_call_duration_seconds',
         'llm_calls_total',
+        'llm_tokens_total',
         'notifications_total',
         'occurrences_total',
         'outbox_depth',
