@@ -5,6 +5,8 @@ import type { Category, Priority, Subtask } from './subtask.ts';
 
 /** More things than these are not told apart well by words alone; the rest is told as left out. */
 const mostThings = 30;
+/** Of one sentence; what has no end is quoted up to here. */
+const mostQuoted = 500;
 
 export interface Plan {
   subtasks: Subtask[];
@@ -43,7 +45,7 @@ function planModel(plan: Planned, thing: Thing): Subtask {
     ...thing.owns.map((key) => `Has any number of ${nameOf(key)}`),
     ...thing.rules
       .filter((rule) => /unique|required|mandatory|exactly|at most|at least|maximum|minimum/i.test(rule))
-      .map(keep),
+      .map(quoted),
   ];
   return {
     id: idOf(plan, 'DATA_MODEL', keyOf(thing)),
@@ -60,10 +62,10 @@ function planModel(plan: Planned, thing: Thing): Subtask {
 function planService(plan: Planned, thing: Thing): Subtask {
   const { actors, general } = plan.facts;
   const requirements = [
-    ...thing.actions.map(({ verb, sentence }) => `${capital(verb)} ${objectOf(verb, thing)}: “${sentence}”`),
+    ...thing.actions.map(({ verb, sentence }) => `${capital(verb)} ${objectOf(verb, thing)}: ${quoted(sentence)}`),
     ...(thing.actions.length === 0 ? [`Create and read ${plural(spoken(thing))}`] : []),
-    ...thing.rules.map(keep),
-    ...general.map((rule) => `For all services: “${rule}”`),
+    ...thing.rules.map(quoted),
+    ...general.map((rule) => `For all services: ${quoted(rule)}`),
   ];
   const others = [...plan.things].filter(([key, other]) => other !== thing && isNamedIn(thing, key, plan));
   const done = thing.actions.map(({ verb }) => verb).join(', ');
@@ -102,7 +104,7 @@ function planApi(plan: Planned, thing: Thing): Subtask {
 function planTests(plan: Planned, thing: Thing): Subtask[] {
   const { coverage } = plan.facts;
   const goal = coverage === null ? [] : [`Coverage of at least ${coverage} %, as the task asks`];
-  const checks = thing.rules.map((rule) => `A test that fails where this does not hold: “${rule}”`);
+  const checks = thing.rules.map((rule) => `A test that fails where this does not hold: ${quoted(rule)}`);
   const routes = routesOf(thing);
   const shared = { category: 'TESTING' as const, priority: priorityOf(thing, false) };
   return [
@@ -149,7 +151,7 @@ function routesOf(thing: Thing): PlannedRoute[] {
   const base = `/${kebab([...thing.words.slice(0, -1), plural(thing.words.at(-1) ?? 'task')])}`;
   const named = thing.routes.map(({ method, path, sentence }) => ({
     route: `${method} ${path}`,
-    why: `“${sentence}”`,
+    why: quoted(sentence),
   }));
   const derived = thing.actions.flatMap((action) =>
     routesFor(action, base).map((route) => ({ route, why: `to ${action.verb} ${objectOf(action.verb, thing)}` })),
@@ -234,16 +236,16 @@ function priorityOf(thing: Thing, isNeeded: boolean): Priority {
 }
 
 function describe(thing: Thing, purpose: string): string {
-  const said = thing.sentences.map((sentence) => `“${sentence}”`).join(' ');
-  return (said === '' ? purpose : `${purpose} The task says: ${said}`).slice(0, 2_000);
+  const said = thing.sentences.map(quoted).join(' ');
+  return (said === '' ? purpose : `${purpose} The task says: ${said}`).slice(0, 1_000);
 }
 
 function objectOf(verb: string, thing: Thing): string {
   return verb.includes(' ') ? `as ${spoken(thing)}` : plural(spoken(thing));
 }
 
-function keep(rule: string): string {
-  return `“${rule}”`;
+function quoted(sentence: string): string {
+  return sentence.length > mostQuoted ? `“${sentence.slice(0, mostQuoted)} …”` : `“${sentence}”`;
 }
 
 function keyOf(thing: Thing): string {

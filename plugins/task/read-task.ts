@@ -56,6 +56,9 @@ export interface TaskFacts {
   coverage: number | null;
 }
 
+/** Of one thing: fields, actions and routes; and rules. What is bound more often has to be taken apart by people first. */
+const mostParts = 60;
+const mostRules = 25;
 const modals = new Set('can could may might must shall should will would to not cannot and or then also'.split(' '));
 const routePattern = /\b(GET|POST|PUT|PATCH|DELETE)\s+(\/[\w\-/:{}.]*[\w}])/g;
 const rulePattern =
@@ -74,14 +77,15 @@ export function readTask(task: Task): TaskFacts {
     for (const thing of named) note(thing, sentence, required.includes(sentence));
     // What tests have to cover is no matter of services.
     const isGeneral = named.length === 0 && required.includes(sentence) && coverageIn([sentence]) === null;
-    if (isGeneral) general.push(sentence);
+    if (isGeneral && general.length < mostRules) general.push(sentence);
   }
   return { things, actors: reader.actors(), general, coverage: coverageIn(sentences) };
 }
 
 function note(thing: Thing, sentence: string, isRequired: boolean): void {
   if (!thing.sentences.includes(sentence)) thing.sentences.push(sentence);
-  if ((isRequired || rulePattern.test(sentence)) && !thing.rules.includes(sentence)) thing.rules.push(sentence);
+  const isRule = isRequired || rulePattern.test(sentence);
+  if (isRule && thing.rules.length < mostRules && !thing.rules.includes(sentence)) thing.rules.push(sentence);
 }
 
 function thingsIn(things: ReadonlyMap<string, Thing>, sentence: string): Thing[] {
@@ -248,7 +252,7 @@ function createReader() {
       const field = attributeOf(one.words, known);
       const { thing } = thingOf(field ? field.owner : one.words);
       if (field && !thing.fields.includes(field.name)) thing.fields.push(field.name);
-      if (one.action && !thing.actions.some(({ verb }) => verb === one.action?.verb)) thing.actions.push(one.action);
+      if (one.action) addAction(thing, one.action);
       if (one.route) addRoute(thing, one.route);
     }
     for (const { words, fields = [], of } of kept) {
@@ -263,7 +267,13 @@ function createReader() {
   return { read, finish, actors: () => [...whoActs] };
 }
 
+function addAction(thing: Thing, action: Action): void {
+  if (thing.actions.length >= mostParts || thing.actions.some(({ verb }) => verb === action.verb)) return;
+  thing.actions.push(action);
+}
+
 function addRoute(thing: Thing, route: Route): void {
+  if (thing.routes.length >= mostParts) return;
   if (!thing.routes.some(({ method, path }) => method === route.method && path === route.path))
     thing.routes.push(route);
 }
@@ -278,6 +288,7 @@ function addField(things: ReadonlyMap<string, Thing>, key: string, thing: Thing,
     if (isMany && !thing.owns.includes(name)) thing.owns.push(name);
     return;
   }
+  if (thing.fields.length >= mostParts) return;
   const field = isMany ? `${words.join('_')}_list` : words.join('_');
   if (!thing.fields.includes(field)) thing.fields.push(field);
 }

@@ -9,6 +9,8 @@ export interface Token {
 /** Sentences and list items, without their marks; addresses and version numbers are not taken apart. */
 export function sentencesOf(text: string): string[] {
   return text
+    .replace(/[^\S\n]+/g, ' ')
+    .replace(/\n\s*\n/g, '\n\n')
     .split(
       /\r?\n\s*(?:[-*+•]|\d+[.)])\s+|\r?\n\s*\r?\n|^\s*#+\s+|(?<=[.!?;])\s+(?=[\p{Lu}\d"'([/-])|\r?\n(?=\s*\p{Lu})/mu,
     )
@@ -22,7 +24,13 @@ export function sentencesOf(text: string): string[] {
     .filter((part) => /\p{L}/u.test(part));
 }
 
+/** Longer words are none. */
+const mostLetters = 40;
+
 export function tokensOf(sentence: string): Token[] {
   const found = sentence.toLowerCase().matchAll(/[\p{L}\d][\p{L}\d'’_-]*|[,:;()/]/gu);
-  return [...found].map(([text]) => ({ text: text.replace(/['’]s?$/, ''), isWord: /[\p{L}\d]/u.test(text) }));
+  return [...found].map(([text]) => {
+    const word = text.slice(0, mostLetters).replace(/['’]s?$/, '');
+    return { text: word, isWord: /[\p{L}\d]/u.test(text) };
+  });
 }

@@ -18,7 +18,7 @@ export const subtask = z.strictObject({
   category: z.enum(categories),
   title: text.max(200),
   description: text,
-  requirements: z.array(text).min(1).max(100),
+  requirements: z.array(text).min(1).max(300),
   dependencies: z.array(z.string()).max(100).describe('Ids of subtasks that have to be done before'),
   estimated_effort_hours: z.number().positive().max(1_000),
   priority: z.enum(priorities),
@@ -27,7 +27,7 @@ export type Subtask = z.infer<typeof subtask>;
 
 export const task = z.strictObject({
   title: z.string().trim().min(1).max(300),
-  description: z.string().trim().min(1).max(100_000),
+  description: z.string().trim().min(1).max(50_000),
   requirements: z.array(text).max(200).default([]),
 });
 export type Task = z.infer<typeof task>;

@@ -1,8 +1,11 @@
 // The plugin task: what tasks become, that it comes from their words, and what is refused whoever wrote it.
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { dependencyProblems, type Linked, orderOf } from '../../plugins/task/check-dependencies.ts';
 import plugin from '../../plugins/task/index.ts';
-import type { EnrichedSubtask, Subtask } from '../../plugins/task/subtask.ts';
+import { planSubtasks } from '../../plugins/task/plan-subtasks.ts';
+import { readTask } from '../../plugins/task/read-task.ts';
+import { type EnrichedSubtask, type Subtask, subtask as subtaskSchema } from '../../plugins/task/subtask.ts';
 import type { LlmAnswer, LlmRequest } from '../../src/steps/api.ts';
 import { answerFromTemplate } from '../../src/steps/llm/answer-from-template.ts';
 import { type TestStepOptions, testStep } from '../../src/steps/testing/test-step.ts';
@@ -224,6 +227,41 @@ describe('task.decompose', () => {
     expect(requests[0]?.system).toContain('Never invent data');
     // What was kept of an answer that was refused would be refused again.
     expect(requests[7]).toMatchObject({ cache: false });
+  });
+
+  it('makes subtasks that fit of any text, however odd', () => {
+    const words =
+      `customers orders can create, delete and list. a the belongs to has with must be unique GET /x/{id} POST /orders/lines
+      :- 1. " ' invoice line-item line item it them log in up register status ß é 合 ${'x'.repeat(300)} 90 % coverage`.split(
+        /\s+/,
+      );
+    const text = fc
+      .array(fc.constantFrom(...words, '. ', '\n- ', '\n\n'), { minLength: 1, maxLength: 60 })
+      .map((all) => all.join(' '));
+    fc.assert(
+      fc.property(text, text, fc.array(text, { maxLength: 3 }), (title, description, requirements) => {
+        const task = { title: title.slice(0, 300), description, requirements };
+        const { subtasks } = planSubtasks(readTask(task));
+        for (const one of subtasks) subtaskSchema.parse(one);
+        expect(dependencyProblems(subtasks)).toEqual([]);
+        expect(new Set(subtasks.map(({ category }) => category)).size).toBe(4);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('takes a long text apart in a moment, and says what it left out', async () => {
+    const description = Array.from(
+      { length: 900 },
+      (_, i) => `Users create thing${i}s and must delete them within ${i} days.`,
+    ).join(' ');
+    const { output } = await testStep<{ left_out: string[]; subtasks: Subtask[] }>(plugin, {
+      step: 'decompose',
+      input: { title: 'Many things', description: description.slice(0, 50_000) },
+      timeoutMs: 10_000,
+    });
+    expect(output?.subtasks.filter(({ category }) => category === 'DATA_MODEL')).toHaveLength(30);
+    expect(output?.left_out.length).toBeGreaterThan(500);
   });
 
   it('refuses a task without words', async () => {

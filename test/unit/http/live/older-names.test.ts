@@ -1,6 +1,6 @@
 // The stream in older words: which names stand for what happened, in which order, once a phase.
 import { describe, expect, it } from 'vitest';
-import { eventsOf, type LiveEvent } from '../../../../src/http/live/live-event.ts';
+import { alertEvent, eventsOf, type LiveEvent } from '../../../../src/http/live/live-event.ts';
 import { olderNames } from '../../../../src/http/live/older-names.ts';
 import { createOlderWords } from '../../../../src/http/live/older-words.ts';
 
@@ -74,6 +74,10 @@ describe('the stream in older words', () => {
         part('run.completed'),
       ),
     ).toEqual(['SUBTASK_GENERATED', 'CHECKPOINT_CREATED']);
+  });
+
+  it('calls an alert an error', () => {
+    expect(inOlderWords(alertEvent({ name: 'alert.run.stuck', atMs: 0, node: 'n' }))).toEqual(['ERROR_OCCURRED']);
   });
 
   it('is silent where there is no older name, and keeps ours beside an older one', () => {
