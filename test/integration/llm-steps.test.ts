@@ -46,7 +46,7 @@ const pipelines: Pipeline[] = [
   pipeline('shared', [
     each({ distribute: true, chunk: 10, foreach: { items, maxParallel: 2, onItemError: 'continue' } }),
   ]),
-  pipeline('hurried', [step('ask', [], { timeoutMs: 400, retry: { ...quick, maxRetries: 0 } })]),
+  pipeline('hurried', [step('ask', [], { timeoutMs: 1_500, retry: { ...quick, maxRetries: 0 } })]),
 ];
 
 let test: TestDatabase;
@@ -116,14 +116,14 @@ const ask =
   };
 
 /** Runs a pipeline of the tenant to its end. */
-async function run(id: string, given: string, tenant = 'default'): Promise<RunDetail> {
-  return ended(await start(id, given, tenant), tenant);
+async function run(id: string, given: string, tenant = 'default', dryRun = false): Promise<RunDetail> {
+  return ended(await start(id, given, tenant, dryRun), tenant);
 }
 
-async function start(id: string, given: string, tenant = 'default'): Promise<string> {
+async function start(id: string, given: string, tenant = 'default', dryRun = false): Promise<string> {
   const { control } = world.engine;
   const caller = { tenant, actor: 'tester', origin: 'api' } as const;
-  const made = newRunOf(control, requirePipeline(control, tenant, id), { inputs: { text: given } }, caller);
+  const made = newRunOf(control, requirePipeline(control, tenant, id), { inputs: { text: given }, dryRun }, caller);
   await enqueueRuns(test.db, [made]);
   await announceRuns(control, [made]);
   return made.id;
@@ -252,6 +252,25 @@ describe('a step that asks a model', () => {
   });
 });
 
+describe('a step that asks nobody', () => {
+  it('goes on with its template in a dry run, and says so where it has none', async () => {
+    script.runs.set('ask', ask({ template: 'from the input', conversation: 'main' }));
+    const dry = await run('one', 'Dry', 'default', true);
+    expect(await outputOf(dry.id)).toMatchObject({ text: 'from the input', provider: 'template', usd: 0 });
+    expect(await threadOf(dry.id)).toEqual([]);
+    script.runs.set('ask', ask());
+    expect(await run('one', 'Dry', 'default', true)).toMatchObject({ state: 'failed', error: { name: 'NoTemplate' } });
+    expect(stub.requests).toEqual([]);
+  });
+
+  it('keeps its thread with the provider `template`, too', async () => {
+    script.runs.set('ask', ask({ provider: 'template', template: 'from the input', conversation: 'main' }));
+    const done = await run('one', 'Offline');
+    expect((await threadOf(done.id)).map(({ content }) => content)).toEqual(['Offline', 'from the input']);
+    expect(await ledgerOf(done.id)).toMatchObject({ rows: 0 });
+  });
+});
+
 describe('a step that is tried again', () => {
   it('finds the answer of its first attempt, pays nothing, and says nothing twice in its thread', async () => {
     let failures = 2;
@@ -318,6 +337,20 @@ describe('a provider that fails', () => {
     expect((await ended(first)).state).toBe('completed');
     expect(stub.requests).toHaveLength(3);
     expect(heard.find(({ name }) => name === 'rate_limit.closed')?.data).toMatchObject({ key: 'llm:stub/KEY' });
+  });
+
+  it('leaves what was held as unknown where it never answered', async () => {
+    const provider = world.settings.llm.providers.stub as LlmProvider;
+    Object.assign(provider, { timeoutMs: 300 });
+    script.runs.set('ask', ask({ cache: false }));
+    stub.next({ kind: 'hang' });
+    const id = await start('one', 'Are you there?');
+    await eventually(async () => expect(stub.requests).toHaveLength(1));
+    Object.assign(provider, { timeoutMs: 10_000 });
+    const done = await ended(id);
+    stub.release();
+    expect(done.state).toBe('completed');
+    expect(await ledgerOf(done.id)).toMatchObject({ rows: 2, open: 1, completion: stub.counts.completionTokens });
   });
 
   it('has its key nowhere in what is kept, whatever it repeats', async () => {

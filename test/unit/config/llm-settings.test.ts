@@ -1,5 +1,5 @@
 // The settings of language models: what is asked by default, where it is, and that no key is shown.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -75,6 +75,14 @@ describe('the settings of language models', () => {
       expect(problems).toContain('the variable LLM_URL is not an HTTP URL without user and password');
       expect(problems).not.toContain('hunter2');
     }
+  });
+
+  it('load from docs/LLM.md', async () => {
+    const page = readFileSync(new URL('../../../docs/LLM.md', import.meta.url), 'utf8');
+    const [, block = ''] = /```yaml\n([\s\S]*?)```/.exec(page) ?? [];
+    const { default: chosen, providers } = await llmOf(block);
+    expect(chosen).toBe('openai');
+    expect(Object.keys(providers)).toEqual(['openai', 'local']);
   });
 
   it('are shown without the text of headers, and a key in the wrong place is not repeated', async () => {

@@ -174,7 +174,7 @@ describe('a call of a provider', () => {
 
   it('ends a stream that stands still by the same clock, and counts what came', async () => {
     stub.next({ kind: 'stall', afterTokens: 4 });
-    const result = await call({ provider: { timeoutMs: 500 } });
+    const result = await call({ provider: { timeoutMs: 1_500 } });
     expect(errorOf(result)).toMatchObject({ name: 'ProviderTimeout', class: 'transient' });
     expect(result).toMatchObject({ usage: { completionTokens: 4, isCounted: true } });
   });
