@@ -63,14 +63,18 @@ const lose = statement(
 );
 
 // The worker that held it is gone, or the attempt is: what is left counts as spent at its estimate, and says that nobody knows.
-// An attempt is at work only while its run is, under the token of its claim.
+// An attempt is at work only while its run is, under the token of its claim. One look-up a row of what is held, which is little.
 const findLost = statement(
   'find_lost_costs',
-  `select c.id, c.tenant from cronwright.costs c
-  left join cronwright.queue q on q.run_id = c.run_id
-  left join cronwright.step_runs s on s.run_id = c.run_id and s.step = c.step and s.item = c.item
-  where c.state = 'held' and (q.run_id is null or q.token <> c.token or q.state not in ('running', 'rolling_back')
-    or s.attempts > c.attempt)
+  `select c.id, c.tenant
+  from (select id, tenant, run_id, step, item, attempt, token from cronwright.costs where state = 'held' offset 0) c
+  left join lateral (
+    select token, state from cronwright.queue where run_id = c.run_id limit 1
+  ) q on true
+  left join lateral (
+    select attempts from cronwright.step_runs where run_id = c.run_id and step = c.step and item = c.item limit 1
+  ) s on true
+  where q.token is null or q.token <> c.token or q.state not in ('running', 'rolling_back') or s.attempts > c.attempt
   order by c.id limit $1`,
 );
 

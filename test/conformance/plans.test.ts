@@ -25,6 +25,9 @@ import { setLimits } from '../../src/queue/set-limits.ts';
 import { findPinnedHomes, unpinOverdueRuns, unpinRunsOf } from '../../src/queue/unpin-runs.ts';
 import { wakeRuns } from '../../src/queue/wake-runs.ts';
 import { writeCheckpoints } from '../../src/queue/write-checkpoints.ts';
+import { reserveCost } from '../../src/store/budgets.ts';
+import { appendConversation, loadConversation } from '../../src/store/conversations.ts';
+import { addCost, loseDeadHolds, settleCost } from '../../src/store/costs.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { sql, testPipeline, testSchedule } from '../support/http-world.ts';
 
@@ -37,7 +40,19 @@ const gone = uuidv7();
 const at = new Date('2026-03-01T12:00:00Z');
 const pipeline = testPipeline('build');
 const limited = testPipeline('limited', { concurrency: { limit: batch } });
-const tables = ['queue', 'runs', 'slots', 'step_runs', 'history', 'schedules', 'occurrences', 'nodes', 'outbox'];
+const spending = ['costs', 'cost_totals', 'conversations'];
+const tables = [
+  'queue',
+  'runs',
+  'slots',
+  'step_runs',
+  'history',
+  'schedules',
+  'occurrences',
+  'nodes',
+  'outbox',
+  ...spending,
+];
 
 /** How the planner came to know what it knows of the tables before they were filled. */
 const knowledge = [
@@ -257,6 +272,25 @@ describe.each(knowledge)('plans of the hot statements where statistics say $name
       expect(await ageRuns(tx, aging, { limit: batch, now: minutes(4), ids: none.ids })).toBe(batch);
     });
   });
+
+  it('notes, holds, settles and gives up what is spent, and reads what was said', async () => {
+    const [run] = await claim();
+    const runId = run?.runId ?? '';
+    const place = { tenant: 'default', pipeline: 'build', runId, wholeId: runId, step: 'ask', item: -1 };
+    const by = { ...place, attempt: 1, token: run?.token ?? 0, idempotencyKey: `${runId}/ask` };
+    const spent = { what: 'llm', usd: 0.01 };
+    const month = '2026-03';
+    const messages = [{ role: 'user', content: 'why?' }] as const;
+    await expectModest(async (tx) => {
+      const within: Database = { ...db, ...tx, transaction: (work) => work(tx) };
+      await addCost(within, uuidv7(), by, spent, month);
+      const held = await reserveCost(within, { id: uuidv7(), by, spent, limits: { perRun: 1, perMonth: 1e6 }, month });
+      await settleCost(within, 'default', held.ok ? held.id : '', spent);
+      await loseDeadHolds(within);
+      await appendConversation(within, by, { thread: 'main', key: 'k', messages });
+      expect(await loadConversation(tx, by, 'main')).toHaveLength(1);
+    });
+  });
 });
 
 const later = new Date('2026-03-01T13:00:00Z');
@@ -353,6 +387,26 @@ async function fill(db: Database, count: number): Promise<void> {
     db,
     `insert into cronwright.step_runs (run_id, step, item, tenant, state, attempts, retries, token, rate_limited_ms)
     select id, 'old', -1, tenant, 'completed', 1, 0, 1, 0 from cronwright.runs on conflict do nothing`,
+  );
+  await sql(
+    db,
+    `insert into cronwright.costs (id, tenant, pipeline, run_id, whole_id, step, item, attempt, token, what, prompt_tokens,
+      completion_tokens, cached_tokens, state, usd, month, at)
+    select gen_random_uuid(), tenant, pipeline, id, id, 'ask', -1, 1, 1, 'llm', 1, 1, 0, 'spent', 0.01, '2026-03', created_at
+    from cronwright.runs on conflict do nothing`,
+  );
+  await sql(
+    db,
+    `insert into cronwright.cost_totals (tenant, key, run_id, spent, held, unknown, extra, prompt_tokens, completion_tokens,
+      cached_tokens)
+    select tenant, 'run:' || id, id, 0, 0, 0, 0, 1, 1, 0 from cronwright.runs on conflict do nothing`,
+  );
+  await sql(
+    db,
+    `insert into cronwright.conversations (run_id, thread, seq, tenant, role, content, owner, key, n, step, item, attempt, token,
+      at)
+    select id, 'main', 1, tenant, 'user', 'why?', 'o', 'k', 0, 'ask', -1, 1, 1, created_at from cronwright.runs
+    where pipeline <> 'build' on conflict do nothing`,
   );
   await sql(
     db,
