@@ -73,7 +73,7 @@ export function readTask(task: Task): TaskFacts {
   const things = reader.finish(task.title);
   const general: string[] = [];
   for (const sentence of sentences) {
-    const named = thingsIn(things, sentence);
+    const named = thingsNamedIn(things, sentence);
     for (const thing of named) note(thing, sentence, required.includes(sentence));
     // What tests have to cover is no matter of services.
     const isGeneral = named.length === 0 && required.includes(sentence) && coverageIn([sentence]) === null;
@@ -86,6 +86,14 @@ function note(thing: Thing, sentence: string, isRequired: boolean): void {
   if (!thing.sentences.includes(sentence)) thing.sentences.push(sentence);
   const isRule = isRequired || rulePattern.test(sentence);
   if (isRule && thing.rules.length < mostRules && !thing.rules.includes(sentence)) thing.rules.push(sentence);
+}
+
+/** Things, or where there are none those that have a field of that name. */
+function thingsNamedIn(things: ReadonlyMap<string, Thing>, sentence: string): Thing[] {
+  const named = thingsIn(things, sentence);
+  if (named.length > 0) return named;
+  const words = new Set(tokensOf(sentence).map(({ text }) => singular(text)));
+  return [...things.values()].filter(({ fields }) => fields.some((field) => words.has(field)));
 }
 
 function thingsIn(things: ReadonlyMap<string, Thing>, sentence: string): Thing[] {
@@ -209,8 +217,9 @@ function createReader() {
     const text = tokens[at]?.text ?? '';
     const next = tokens[at + 1]?.text;
     if (/^belongs?$/.test(text) && next === 'to') {
-      const [owned, owner] = [phraseBefore(tokens, at), phraseAt(tokens, at + 2)];
-      if (owned && owner) found.push({ words: owned.words, of: owner.words }, { words: owner.words });
+      const owned = phraseBefore(tokens, at);
+      const owners = owned ? listAt(tokens, at + 2) : [];
+      for (const owner of owners) found.push({ words: owned?.words ?? [], of: owner.words }, { words: owner.words });
       return;
     }
     const isList =
@@ -224,7 +233,7 @@ function createReader() {
 
   /** "Customers can …", "as a manager, …". */
   function readActor(tokens: readonly Token[], at: number): Phrase | undefined {
-    const isModal = /^(?:can|may|must|should|will)$/.test(tokens[at]?.text ?? '') && tokens[at + 1]?.text !== 'be';
+    const isModal = /^(?:can|may|must|should|will)$/.test(tokens[at]?.text ?? '') && !isPassiveAt(tokens, at + 1);
     const isStory = tokens[at]?.text === 'as' && /^an?$/.test(tokens[at + 1]?.text ?? '');
     const who = isStory ? phraseAt(tokens, at + 2) : isModal ? phraseBefore(tokens, at) : undefined;
     noteActor(who);
@@ -325,6 +334,9 @@ function verbAt(tokens: readonly Token[], at: number, isOpen: boolean): { verb: 
   if (!form || access === undefined || form.form === 'ed') return undefined;
   const [before, after] = [tokens[at - 1], tokens[at + 1]];
   const isStart = before === undefined || !before.isWord;
+  // "Guests search rooms": who acts stands right before, and begins the sentence.
+  const isAfterActor = at === 1 && isPlural(before?.text ?? '') && opensPhrase(after);
+  if (form.form === 'base' && isAfterActor) return { verb: form.verb, access };
   const isExpected = isStart || modals.has(before.text);
   const told = { verb: form.verb, access };
   if (form.form === 'ing') return isExpected && opensPhrase(after) ? told : undefined;
@@ -333,7 +345,7 @@ function verbAt(tokens: readonly Token[], at: number, isOpen: boolean): { verb: 
   if (!isExpected) return undefined;
   if (before && /^(?:can|could|may|might|must|shall|should|will|would|to|not|cannot)$/.test(before.text)) return told;
   // "and comment on them", but not "with a title and comment".
-  return at === 0 || isOpen || opensPhrase(after) || actsOnSelf(tokens, at) ? told : undefined;
+  return isOpen || opensPhrase(after) || actsOnSelf(tokens, at) ? told : undefined;
 }
 
 function opensPhrase(token: Token | undefined): boolean {
@@ -360,8 +372,10 @@ function listAt(tokens: readonly Token[], from: number, isOfFields = false): Phr
     if (!phrase) return phrases;
     phrases.push(phrase);
     at = phrase.end;
+    // "a price per night, a date of birth"
+    if (isOfFields && /^(?:per|of)$/.test(tokens[at]?.text ?? '')) at = phraseAt(tokens, at + 1, true)?.end ?? at;
     while (/^(?:,|and|or|as|well|also)$/.test(tokens[at]?.text ?? '')) at += 1;
-    if (at === phrase.end || verbAt(tokens, at, false) !== undefined) return phrases;
+    if (!/^(?:,|and|or)$/.test(tokens[at - 1]?.text ?? '') || verbAt(tokens, at, false) !== undefined) return phrases;
     // "orders, and customers can …" begins anew.
     const other = phraseAt(tokens, at);
     if (other && /^(?:can|may|must|should|will|is|are|has|have)$/.test(tokens[other.end]?.text ?? '')) return phrases;
@@ -405,12 +419,22 @@ function actsOnSelf(tokens: readonly Token[], at: number): boolean {
   return /^(?:registers?|registering)$/.test(text) && !phraseAt(tokens, at + 1);
 }
 
+/** "… must never be booked", but not "… should be able to book". */
+function isPassiveAt(tokens: readonly Token[], from: number): boolean {
+  let at = from;
+  while (/^(?:not|never|only|always|also)$/.test(tokens[at]?.text ?? '')) at += 1;
+  return tokens[at]?.text === 'be' && tokens[at + 1]?.text !== 'able';
+}
+
+/** Words in -ing that are things. */
+const ingNouns = new Set('booking meeting listing building recording training posting offering'.split(' '));
+
 function isFiller(word: string): boolean {
   return (
     adjectives.has(word) ||
     verbFormsOf(word)?.form === 'ed' ||
     /^\d/.test(word) ||
-    /(?:ly|ing)$/.test(word) ||
+    (/(?:ly|ing)$/.test(word) && !ingNouns.has(word)) ||
     pronouns.has(word)
   );
 }

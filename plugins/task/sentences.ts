@@ -28,7 +28,10 @@ export function sentencesOf(text: string): string[] {
 const mostLetters = 40;
 
 export function tokensOf(sentence: string): Token[] {
-  const found = sentence.toLowerCase().matchAll(/[\p{L}\d][\p{L}\d'’_-]*|[,:;()/]/gu);
+  const found = sentence
+    .toLowerCase()
+    .replace(/\b(?:one|zero) or more\b/g, 'several')
+    .matchAll(/[\p{L}\d][\p{L}\d'’_-]*|[,:;()/]/gu);
   return [...found].map(([text]) => {
     const word = text.slice(0, mostLetters).replace(/['’]s?$/, '');
     return { text: word, isWord: /[\p{L}\d]/u.test(text) };

@@ -118,6 +118,38 @@ describe('task.decompose', () => {
     expect(requirementsOf(loans, 'model-book')).toMatch(/`title`\nField `author`\nField `isbn`/);
   });
 
+  it('reads who acts, who owns whom and what binds, in the many ways in which people write it', async () => {
+    const hotel = await subtasksOf({
+      title: 'Hotel booking',
+      description: `Guests search rooms by date and book rooms. A booking belongs to a guest and a room.
+- A room has a number, a price per night and a capacity
+- POST /bookings creates a booking; GET /rooms lists free rooms`,
+      requirements: ['A room must never be booked twice for the same night'],
+    });
+    expect(hotel.get('service-room')?.title).toBe('Service: Room (search, book)');
+    expect(hotel.get('service-room')?.description).toContain('Who acts: Guest.');
+    expect(requirementsOf(hotel, 'model-room')).toMatch(/`number`\nField `price`\nField `capacity`/);
+    expect(hotel.get('model-booking')?.dependencies).toEqual(['model-guest', 'model-room']);
+    expect(requirementsOf(hotel, 'api-booking')).toContain('`POST /bookings`: “POST /bookings creates a booking');
+    expect(requirementsOf(hotel, 'tests-room-unit')).toContain(
+      '“A room must never be booked twice for the same night”',
+    );
+
+    const users = await subtasksOf({
+      title: 'User management',
+      description:
+        'As an admin, I want to invite users and assign roles. Each user has an email, a name and one or more roles.',
+      requirements: ['Emails must be unique', 'Rate limit of 100 requests per minute'],
+    });
+    expect(requirementsOf(users, 'model-user')).toMatch(
+      /`email`\nField `name`\nHas any number of Role\n“Emails must be unique”/,
+    );
+    expect(users.get('model-role')?.dependencies).toEqual(['model-user']);
+    expect(requirementsOf(users, 'service-role')).toContain(
+      'For all services: “Rate limit of 100 requests per minute”',
+    );
+  });
+
   it('invents nothing: every name in the subtasks stands in the task', async () => {
     for (const task of [invoices, recipes, library]) {
       const text = JSON.stringify(task)
