@@ -1,6 +1,6 @@
 // The example worksheet: one from a prompt, the same again byte for byte, and one that is told what is to change.
 import { createHash } from 'node:crypto';
-import type { Api, Example, FinishedRun, OpenWait, PreparedExample } from '../example.ts';
+import type { Api, Example, FinishedRun, ModelQuestion, OpenWait, PreparedExample } from '../example.ts';
 
 const prompt = 'Create a math worksheet';
 const inputs = { prompt, user_id: 'u-1' };
@@ -9,6 +9,7 @@ const example: Example = {
   name: 'worksheet',
   title: 'A worksheet as a PDF, from a prompt',
   needs: ['pdflatex'],
+  model,
   async prepare(): Promise<PreparedExample> {
     return {
       env: {},
@@ -25,6 +26,39 @@ const example: Example = {
 };
 
 export default example;
+
+const plan = {
+  title: 'Math worksheet',
+  instructions: 'Work out each sum.',
+  columns: 1,
+  answer_key: false,
+  sections: [{ title: 'Addition', text: '', exercises: [{ question: '1 + 2 = ____', answer: '3' }] }],
+};
+
+/** As a model might, with the fences and courtesies that it was told to leave away. */
+function model({ system, prompt: asked }: ModelQuestion): string | undefined {
+  if (!system.startsWith('You are a deterministic document')) return undefined;
+  if (system.includes('You plan documents')) {
+    return JSON.stringify(asked.includes('minimal') ? { ...plan, instructions: '' } : plan);
+  }
+  if (system.includes('turn the plan of a document into LaTeX')) {
+    const { instructions } = JSON.parse(asked.slice(asked.indexOf('{'))) as typeof plan;
+    const lines = [
+      '\\documentclass{article}',
+      '\\begin{document}',
+      'Math worksheet',
+      '',
+      instructions,
+      '$1 + 2 =$',
+      '\\end{document}',
+    ];
+    return `Certainly! Here it is:\n\`\`\`latex\n${lines.join('\n')}\n\`\`\``;
+  }
+  if (system.includes('words under which people look for it')) return '{"tags": ["math", "worksheet"]}';
+  if (system.includes('say the\nwhole request anew')) return 'Create a minimal math worksheet';
+  if (system.includes('describe a document')) return 'A math worksheet with one sum.';
+  return undefined;
+}
 
 async function check(finished: readonly FinishedRun[], api: Api): Promise<string[]> {
   const pdfs: { pages: number; sha256: string }[] = [];

@@ -1,7 +1,7 @@
 // The pipeline worksheet on one daemon: from a prompt to a PDF, every way of a document that does not compile, kill -9, refinement, import.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { packageRoot } from '../../../src/base/package-root.ts';
@@ -54,7 +54,6 @@ interface Job {
   conversation_id: string;
 }
 
-const configDir = join(packageRoot, 'examples/worksheet/config');
 const prompt = 'Create a math worksheet';
 const article = (body: string) => `\\documentclass{article}\n\\begin{document}\n${body}\n\\end{document}\n`;
 const broken = article('Salt & pepper');
@@ -63,6 +62,7 @@ const hopeless = article('\\def\\x{\\x}\\x');
 let folder: DaemonFolder;
 let daemon: Daemon;
 let dataDir: string;
+let configDir: string;
 /** The run whose checkpoints others are forked from. */
 let first: string;
 
@@ -72,6 +72,10 @@ beforeAll(async () => {
   }
   folder = await createDaemonFolder();
   dataDir = await folder.dataDir('worksheet');
+  // The example's, with leases that lapse while a test can wait.
+  configDir = join(folder.path, 'config');
+  await cp(join(packageRoot, 'examples/worksheet/config'), configDir, { recursive: true });
+  await appendFile(join(configDir, 'cronwright.yaml'), 'timing: { lease: 2s, heartbeat: 300ms, rescue: 300ms }\n');
   daemon = await startDaemon({ dataDir, configDir });
 });
 afterAll(async () => {
@@ -389,9 +393,12 @@ describe('a daemon that is killed in the middle', () => {
       (await stepsOf(compiling)).compile?.state === 'running' ? true : undefined,
     );
     const before = await conversationOf(first);
+    const saidBefore = await conversationOf(compiling);
     await daemon.kill();
     daemon = await startDaemon({ dataDir, configDir });
     expect(await conversationOf(first)).toEqual(before);
+    expect(await conversationOf(compiling)).toEqual(saidBefore);
+    expect(saidBefore).toHaveLength(4);
     // The question is still open, and takes its answer.
     expect(await jobOf(id)).toMatchObject({ status: 'waiting_manual', latex: broken });
     await signal(id, { decision: 'ai_fix' });
