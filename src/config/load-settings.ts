@@ -1,9 +1,9 @@
 // The settings in effect: flags over environment over cronwright.yaml over defaults, each value with its source.
 import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import type { Budgets } from '../domain/budget.ts';
 import { CronwrightError, type Problem } from '../domain/errors.ts';
 import type { ScheduleCalendar } from '../domain/schedule.ts';
-import type { Budgets } from '../domain/budget.ts';
 import type { SharedLimits } from '../domain/shared-limits.ts';
 import { buildBudgets } from './budget-schema.ts';
 import { buildCalendar } from './build-pipeline.ts';

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { packageRoot } from '../../../src/base/package-root.ts';
 import { createAbortError } from '../../../src/steps/abort-reason.ts';
+import { StepError } from '../../../src/steps/api.ts';
 import { loadPlugins } from '../../../src/steps/load-plugins.ts';
 import { createRegistry, type Registry } from '../../../src/steps/registry.ts';
 import { errorOf, type Overrides, outputOf, type Ran, runStep } from '../../support/step-context.ts';
@@ -41,6 +42,7 @@ export default definePlugin({ name: 'wild', version: '1.0.0', apiVersion: 1, ste
       cwd: process.cwd() === ctx.workspace, environment: Object.keys(process.env).sort() };
   }),
   fails: step(() => { throw new StepError('rate_limited', 'later', { name: 'Busy', retryAfterMs: 5, details: { a: 1 } }); }),
+  asks: step(async (ctx) => (await ctx.llm.ask({ system: 's', messages: [{ role: 'user', content: 'c' }], template: 't' })).text),
   network: step(() => { throw Object.assign(new Error('gone'), { code: 'ECONNRESET' }); }),
   rejects: step(() => { void Promise.reject(new Error('nobody waits for this')); return forever(); }),
   throws_later: step(() => { setTimeout(() => { throw new Error('out of the blue'); }, 1); return forever(); }),
@@ -179,6 +181,16 @@ describe('a step in a process of its own', () => {
     ['not_json', { name: 'InvalidOutput', class: 'fatal', message: 'output.when is a Date, expected JSON' }],
   ])('that %s fails clearly, and the node lives', async (name, error) => {
     expect(errorOf(await run(name))).toMatchObject(error);
+  });
+
+  it('that asks a model gets its answer', async () => {
+    expect(outputOf<unknown>(await run('asks'))).toBe('t');
+  });
+
+  it('that asks a model is told of an error that ends all items', async () => {
+    const refused = new StepError('fatal', 'no key', { name: 'MissingApiKey', scope: 'run' });
+    const failing = await run('asks', {}, { llm: () => Promise.reject(refused) });
+    expect(errorOf(failing)).toMatchObject({ name: 'MissingApiKey', class: 'fatal', scope: 'run' });
   });
 
   it.each(['eats', 'eats_buffers'])('that %s more memory than it may is told so', async (name) => {
