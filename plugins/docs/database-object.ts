@@ -35,8 +35,6 @@ export const describedObject = z.looseObject({
   object: databaseObject.nullable(),
 });
 
-export type DescribedObject = z.infer<typeof describedObject>;
-
 /** In words: `materialised view`. */
 export function kindWords(kind: string): string {
   return kind === 'materialized_view' ? 'materialised view' : kind.replaceAll('_', ' ');

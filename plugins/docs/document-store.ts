@@ -47,7 +47,7 @@ export async function ensureStore(sql: SqlConnection, table: string): Promise<vo
   }
 }
 
-export async function hasStore(sql: SqlConnection, table: string): Promise<boolean> {
+async function hasStore(sql: SqlConnection, table: string): Promise<boolean> {
   const { rows } = await sql.query('select to_regclass($1::text) is not null as there', [table]);
   return rows[0]?.there === true;
 }

@@ -88,6 +88,7 @@ export function reportFigures({ runId, objects, state, items, costs, ...given }:
     lineOf(
       object,
       items.find(({ item }) => item === index),
+      given.keep_after_failure,
     ),
   );
   const tried = lines.filter(({ status }) => status === 'completed' || status === 'failed');

@@ -16,7 +16,7 @@ const input = z.strictObject({
     .describe('`schema.name`, of functions `schema.name(types)`; where only one has it, a bare name.'),
 });
 
-export const describedObject = catalogObject.extend({
+const describedObject = catalogObject.extend({
   id: z.string(),
   parameters: z.array(parameter).describe('Of functions.'),
   related: z.array(related).describe('What it refers to and reads, and what refers to it and reads it.'),

@@ -390,4 +390,23 @@ describe('docs.job_report', () => {
     expect(textOf(page)).toContain('| `s.b` | failed |  | 15.00 s | 300 | 30 | $0.0300 | it \\| is down |');
     expect(JSON.parse(textOf(data))).toMatchObject({ processed: 1, started_by: { user_id: 'u-7' } });
   });
+
+  it('tells of a run that failed what stays and what was undone', async () => {
+    const failed = '0190a0a0-0000-7000-8000-00000000000b';
+    await client.query(
+      `insert into cronwright.step_runs (run_id, step, item, tenant, state, attempts, retries, token, error, rate_limited_ms)
+      values ($1, 'document', -1, 'default', 'compensated', 1, 0, 1, null, 0),
+        ($1, 'document', 0, 'default', 'compensated', 1, 0, 1, null, 0),
+        ($1, 'document', 1, 'default', 'compensated', 1, 0, 1, '{"name": "MissingApiKey", "message": "no key"}', 0)`,
+      [failed],
+    );
+    const todo = ['a', 'b', 'c'].map((name) => ({ id: `s.${name}`, name }));
+    const given = { objects: { total: 3, todo, skipped: [] } };
+    const statuses = async (more: object) => {
+      const report = outputOf<JobReport>(await run('docs.job_report', { ...given, ...more }, { runId: failed }));
+      return [report.status, ...report.objects.map(({ status }) => status)];
+    };
+    expect(await statuses({})).toEqual(['failed', 'undone', 'failed', 'not_processed']);
+    expect(await statuses({ keep_after_failure: true })).toEqual(['failed', 'completed', 'failed', 'not_processed']);
+  });
 });
