@@ -2,7 +2,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Api, Example, FinishedRun, PreparedExample } from '../example.ts';
+import type { Api, Example, FinishedRun, ModelQuestion, PreparedExample } from '../example.ts';
 import { git, makeRepository, publish, relay, type SourceRepository, shop, stats } from './repositories.ts';
 
 interface World {
@@ -17,6 +17,7 @@ const example: Example = {
   name: 'repo-docs',
   title: 'Documentation of git repositories, as pull requests',
   needs: ['git'],
+  model: answerAsModel,
   async prepare({ dir }): Promise<PreparedExample> {
     const remotes = join(dir, 'remotes');
     await mkdir(remotes);
@@ -38,6 +39,12 @@ const example: Example = {
 };
 
 export default example;
+
+/** The page that it is given, with a sentence more. */
+function answerAsModel({ prompt }: ModelQuestion): string | undefined {
+  const [, page] = /^The page of the module [^\n]+:\n\n(# [\s\S]+)$/.exec(prompt) ?? [];
+  return page === undefined ? undefined : `${page.trimEnd()}\n\nThis page tells what the comments of the module say.\n`;
+}
 
 async function check(finished: readonly FinishedRun[], api: Api, world: World): Promise<string[]> {
   const [first] = finished;
