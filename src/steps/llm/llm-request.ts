@@ -53,6 +53,7 @@ export interface LlmAnswer {
   data: Json;
   provider: string;
   model: string;
+  /** Of the call that made the answer, also where it was there already. */
   usage: LlmUsage;
   /** US dollars by the settings' price table; 0 where the answer was there already, or came from `template`. */
   usd: number;
