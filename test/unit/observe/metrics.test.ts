@@ -84,6 +84,7 @@ describe('the core set', () => {
         'schedule_next_fire_timestamp_seconds',
         'schedules_stalled',
         'sensor_checks_total',
+        'sla_misses_total',
         'scheduler_last_tick_timestamp_seconds',
         'step_attempts_total',
         'step_duration_seconds',
@@ -121,6 +122,9 @@ describe('the core set', () => {
     events.emit('step.finished', { ...step, result: 'timeout', durationMs: 3 });
     events.emit('step.retried', { ...step, class: 'transient', delayMs: 1_000, error: 'ECONNRESET' });
     events.emit('run.lease_lost', { runId: 'r', tenant: 'default' });
+    const missed = { tenant: 'default', pipeline: 'p', kind: 'start', withinMs: 1, dueAt: 1 };
+    events.emit('run.sla_missed', { ...missed, runId: 'r', count: 1 });
+    events.emit('schedule.sla_missed', { ...missed, schedule: 'p.s', nominalAt: 0, count: 3 });
     events.emit('run.rescued', { runId: 'r', tenant: 'default', node: 'n', deadLetter: false });
     events.emit('schedule.due', { schedule: 'p.s', tenant: 'default', nominalAt: 0, lagMs: 4 });
     events.emit('schedule.skipped', {
@@ -134,6 +138,7 @@ describe('the core set', () => {
     expect(await value('cronwright_step_retries_total{class="transient"}')).toBe(1);
     expect(await value('cronwright_leases_lost_total')).toBe(1);
     expect(await value('cronwright_runs_rescued_total')).toBe(1);
+    expect(await value('cronwright_sla_misses_total{tenant="default",pipeline="p",kind="start"}')).toBe(4);
     expect(await value('cronwright_occurrences_total{outcome="enqueued"}')).toBe(1);
     expect(await value('cronwright_occurrences_total{outcome="missed"}')).toBe(7);
     expect(await value('cronwright_schedule_lag_seconds_bucket{le="0.005"}')).toBe(1);
