@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import Table from 'cli-table3';
+import picocolors from 'picocolors';
 import { packageRoot } from '../src/base/package-root.ts';
+import { type Column, renderTable } from '../src/cli/table.ts';
 import { openOwnCluster } from '../test/support/postgres-server.ts';
 import type { Example, FinishedRun } from './example.ts';
 import { type ModelServer, startModel } from './runner/model.ts';
@@ -63,7 +64,7 @@ async function main(): Promise<number> {
         console.error(`\n${problems.at(-1)}`);
       }
     }
-    print(lines);
+    console.log(`\n${renderTable({ colors: picocolors.createColors(process.stdout.isTTY) }, columns, lines)}`);
     if (model) problems.push(...compareTokens(lines, model));
   } finally {
     await model?.stop();
@@ -121,20 +122,26 @@ async function runExample(
   }
 }
 
-function print(lines: readonly Line[]): void {
-  const table = new Table({
-    head: ['example', 'pipeline', 'steps', 'duration', 'artifacts', 'tokens', 'cost'],
-    style: { head: [] },
-  });
-  for (const { example, run } of lines) {
-    const { usd, total_tokens: tokens } = costOf(run);
-    const seconds = Number(run.run.duration_ms ?? 0) / 1_000;
-    const steps = run.steps.filter(({ state }) => state === 'completed').length;
-    const names = run.artifacts.map(({ name }) => name);
-    const artifacts = names.length > 2 ? `${names.slice(0, 2).join(', ')}, … (${names.length})` : names.join(', ');
-    table.push([example.name, run.pipeline, steps, `${seconds.toFixed(1)} s`, artifacts, tokens, `$${usd.toFixed(4)}`]);
-  }
-  console.log(`\n${table.toString()}`);
+const columns: readonly Column<Line>[] = [
+  { heading: 'example', cell: ({ example }) => example.name },
+  { heading: 'pipeline', cell: ({ run }) => run.pipeline },
+  {
+    heading: 'steps',
+    cell: ({ run }) => String(run.steps.filter(({ state }) => state === 'completed').length),
+    align: 'right',
+  },
+  {
+    heading: 'duration',
+    cell: ({ run }) => `${(Number(run.run.duration_ms ?? 0) / 1_000).toFixed(1)} s`,
+    align: 'right',
+  },
+  { heading: 'artifacts', cell: ({ run }) => shortList(run.artifacts.map(({ name }) => name)) },
+  { heading: 'tokens', cell: ({ run }) => String(costOf(run).total_tokens), align: 'right' },
+  { heading: 'cost', cell: ({ run }) => `$${costOf(run).usd.toFixed(4)}`, align: 'right' },
+];
+
+function shortList(names: readonly string[]): string {
+  return names.length > 2 ? `${names.slice(0, 2).join(', ')}, … (${names.length})` : names.join(', ');
 }
 
 /** What the ledger says and what the stub has charged are the same tokens. */
