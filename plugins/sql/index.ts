@@ -1,6 +1,7 @@
 // Plugin sql: asks databases that the configuration names.
 import { definePlugin } from 'cronwright/plugin';
 import { query } from './query.ts';
+import { rows } from './rows.ts';
 
 export default definePlugin({
   name: 'sql',
@@ -8,4 +9,5 @@ export default definePlugin({
   apiVersion: 1,
   description: 'Queries named database connections.',
   steps: { query },
+  sensors: { rows },
 });

@@ -119,20 +119,40 @@ async function findOut(
   const { definition } = row;
   const pipeline = deps.catalog.get(row.tenant, row.pipeline);
   if (!pipeline) throw new LookFailure('failure', `pipeline ${row.pipeline} is not in force on this node`);
-  const result = await attempt(row, sensor, pipeline, look, signal, deps);
-  if (result.kind === 'shutdown' || result.kind === 'cancelled' || result.kind === 'lease_lost') return undefined;
-  if (result.kind !== 'completed') {
-    const { name, message } = result.error;
-    throw new LookFailure(result.kind === 'timeout' ? 'timeout' : 'failure', `${name}: ${message}`);
-  }
-  const { cursor, events, more } = result.output as unknown as LookResult;
   const isSkipped = row.cursor === null && (definition.first ?? sensor.first) === 'skip';
-  const runs = isSkipped
-    ? []
-    : events.map((event) => ({ ...event, run: newRun(definition, pipeline, event, sensor, deps) }));
+  const found = isSkipped
+    ? await skipAll(row, sensor, pipeline, look, signal, deps)
+    : await lookFrom(row, sensor, pipeline, look, signal, deps);
+  if (found === undefined) return undefined;
+  const { cursor, events, more } = found;
+  if (isSkipped) return { cursor, events: [], more };
+  const runs = events.map((event) => ({ ...event, run: newRun(definition, pipeline, event, sensor, deps) }));
   const refusal = runs.length === 0 ? undefined : await deps.refusal(row.tenant, runs.length);
   if (refusal !== undefined) throw new LookFailure('refused', refusal);
   return { cursor, events: runs, more };
+}
+
+/** All that is there at the first look, however many answers that takes: of none of it a run starts. */
+async function skipAll(...[row, sensor, pipeline, look, signal, deps]: LookArguments): Promise<LookResult | undefined> {
+  const startedAt = deps.clock.monotonic();
+  for (let cursor = row.cursor; ; ) {
+    const found = await lookFrom({ ...row, cursor }, sensor, pipeline, look, signal, deps);
+    if (!found?.more) return found;
+    cursor = JSON.stringify(found.cursor);
+    if (deps.clock.monotonic() - startedAt < row.definition.timeoutMs) continue;
+    throw new LookFailure('timeout', 'TimeoutError: what is there at the first look is too much for its timeout');
+  }
+}
+
+type LookArguments = Parameters<typeof attempt>;
+
+/** Undefined where this node stops. */
+async function lookFrom(...given: LookArguments): Promise<LookResult | undefined> {
+  const result = await attempt(...given);
+  if (result.kind === 'shutdown' || result.kind === 'cancelled' || result.kind === 'lease_lost') return undefined;
+  if (result.kind === 'completed') return result.output as unknown as LookResult;
+  const { name, message } = result.error;
+  throw new LookFailure(result.kind === 'timeout' ? 'timeout' : 'failure', `${name}: ${message}`);
 }
 
 async function attempt(
@@ -148,7 +168,7 @@ async function attempt(
   const secrets: Record<string, string> = {};
   const template = compileTemplate(definition.with, sensorWithTypes(env));
   for (const name of template.secrets) secrets[name] = await findSecret(deps.secrets, name);
-  const given = valueOf(template.evaluate(sensorWithScope({ secrets, env, tenant: row.tenant })));
+  const given = valueIn(template.evaluate(sensorWithScope({ secrets, env, tenant: row.tenant })));
   const input: SensorLook = {
     input: given,
     ...(row.cursor === null ? {} : { cursor: JSON.parse(row.cursor) as Json }),
@@ -190,7 +210,7 @@ function newRun(
 ): NewRun {
   const template = compileTemplate(definition.inputs, sensorInputTypes(sensor.eventSchema));
   const scope = sensorInputScope({ sensor: { id: definition.id, ...event }, tenant: definition.tenant });
-  const inputs = valueOf(template.evaluate(scope)) as Record<string, unknown>;
+  const inputs = valueIn(template.evaluate(scope)) as Record<string, unknown>;
   try {
     return createNewRun(pipeline, deps.catalog.termsOf(pipeline), {
       origin: 'sensor',
@@ -204,7 +224,7 @@ function newRun(
   }
 }
 
-function valueOf(evaluated: Evaluation): unknown {
+function valueIn(evaluated: Evaluation): unknown {
   if (evaluated.ok) return evaluated.value;
   throw new LookFailure('failure', `${evaluated.error.name}: ${evaluated.error.message}`);
 }

@@ -206,15 +206,15 @@ describe('sensors', () => {
 
   it('remember what is there at the first look, or start runs of it, as they are told', async () => {
     const outside = outsideOf();
-    outside.things.push('old');
+    outside.things.push('old', 'older');
     const world = await startWorld(outside, [
       sensorPipeline('runs', { first: 'run' }),
-      sensorPipeline('skips', { first: 'skip' }),
+      sensorPipeline('skips', { first: 'skip', maxRunsPerCheck: 1 }),
     ]);
-    await eventually(async () => expect((await rowOf('skips'))?.cursor).toBe('1'));
+    await eventually(async () => expect((await rowOf('skips'))?.cursor).toBe('2'));
     outside.things.push('new');
     await eventually(async () => {
-      expect(await thingsOf('runs')).toEqual(['old', 'new']);
+      expect(await thingsOf('runs')).toEqual(['old', 'older', 'new']);
       expect(await thingsOf('skips')).toEqual(['new']);
     });
     await world.stop();
