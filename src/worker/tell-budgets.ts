@@ -35,7 +35,7 @@ export async function tellBudgets(
     const { key, limitUsd, extraUsd, isWarned } = one;
     if (limitUsd === null || isWarned || used(one) < nearShare * (limitUsd + extraUsd)) continue;
     if (!(await warnOfBudget(deps.db, attempt.tenant, key))) continue;
-    tell('budget.near', run, attempt, one, {}, deps);
+    tell(run, attempt, one, { event: 'budget.near' }, deps);
   }
 }
 
@@ -46,32 +46,33 @@ export function tellExceeded(
   { usd, waits }: { usd: number; waits: boolean },
   deps: TellDeps,
 ): void {
-  tell('budget.exceeded', run, attempt, sums, { wantedUsd: usd, action: waits ? 'wait' : 'fail' }, deps);
+  const action = waits ? 'wait' : 'fail';
+  tell(run, attempt, sums, { event: 'budget.exceeded', wantedUsd: usd, action }, deps);
 }
 
+type Told = { event: 'budget.near' } | { event: 'budget.exceeded'; wantedUsd: number; action: 'wait' | 'fail' };
+
 function tell(
-  event: 'budget.near' | 'budget.exceeded',
   run: LiveRun | undefined,
   { runId, tenant, pipeline, step, item, attempt }: Attempt,
   sums: CostSums,
-  more: { wantedUsd?: number; action?: 'wait' | 'fail' },
+  told: Told,
   { clock, events }: TellDeps,
 ): void {
   const budget = sums.key.startsWith('run:') ? 'run' : 'month';
   const limitUsd = (sums.limitUsd ?? 0) + sums.extraUsd;
   const { spentUsd, heldUsd, unknownUsd } = sums;
-  const { wantedUsd = 0, action = 'fail' } = more;
   const facts = { runId, tenant, pipeline, step, budget, limitUsd, spentUsd, heldUsd, unknownUsd } as const;
-  if (event === 'budget.near') events.emit(event, facts);
-  else events.emit(event, { ...facts, wantedUsd, action });
+  if (told.event === 'budget.near') events.emit(told.event, facts);
+  else events.emit(told.event, { ...facts, wantedUsd: told.wantedUsd, action: told.action });
   if (run === undefined) return;
-  const asked = event === 'budget.near' ? {} : { wanted_usd: wantedUsd, action };
+  const asked = told.event === 'budget.near' ? {} : { wanted_usd: told.wantedUsd, action: told.action };
   const data = {
     ...{ budget, limit_usd: limitUsd, spent_usd: spentUsd, held_usd: heldUsd, unknown_usd: unknownUsd },
     ...asked,
   };
   const place = item === undefined ? { step, attempt } : { step, item, attempt };
-  noteTransition(run, { event, ...place, data }, clock);
+  noteTransition(run, { event: told.event, ...place, data }, clock);
 }
 
 function used({ spentUsd, heldUsd, unknownUsd }: CostSums): number {

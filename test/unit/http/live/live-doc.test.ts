@@ -26,7 +26,7 @@ function rows(text: string): [string, string][] {
 }
 
 const quoted = (text: string) => [...text.matchAll(/`([^`]+)`/g)].flatMap(([, name]) => name ?? []);
-const isName = (text: string) => /^(run|step|item|wait|alert)\.[a-z_.…]+$/.test(text);
+const isName = (text: string) => /^(run|step|item|wait|budget|alert)\.[a-z_.…]+$/.test(text);
 
 /** Names of transitions in the source: given to `noteStep` and `noteTransition`, or written by statements. */
 function namesInSource(): Set<string> {
@@ -36,7 +36,7 @@ function namesInSource(): Set<string> {
   const names = new Set<string>();
   for (const text of files) {
     for (const [, name] of text.matchAll(
-      /(?:event(?:: | = )|'event',\s+|by === 'cancelled' \? |then |else |: )'((?:run|step|item|wait)\.[a-z_]+)'/g,
+      /(?:event(?:: | = )|'event',\s+|by === 'cancelled' \? |then |else |: )'((?:run|step|item|wait|budget)\.[a-z_]+)'/g,
     )) {
       names.add(name as string);
     }
