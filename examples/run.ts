@@ -25,6 +25,24 @@ interface Line {
   run: FinishedRun;
 }
 
+const columns: readonly Column<Line>[] = [
+  { heading: 'example', cell: ({ example }) => example.name },
+  { heading: 'pipeline', cell: ({ run }) => run.pipeline },
+  {
+    heading: 'steps',
+    cell: ({ run }) => String(run.steps.filter(({ state }) => state === 'completed').length),
+    align: 'right',
+  },
+  {
+    heading: 'duration',
+    cell: ({ run }) => `${(Number(run.run.duration_ms ?? 0) / 1_000).toFixed(1)} s`,
+    align: 'right',
+  },
+  { heading: 'artifacts', cell: ({ run }) => shortList(run.artifacts.map(({ name }) => name)) },
+  { heading: 'tokens', cell: ({ run }) => String(costOf(run).total_tokens), align: 'right' },
+  { heading: 'cost', cell: ({ run }) => `$${costOf(run).usd.toFixed(4)}`, align: 'right' },
+];
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -121,24 +139,6 @@ async function runExample(
     await open.close();
   }
 }
-
-const columns: readonly Column<Line>[] = [
-  { heading: 'example', cell: ({ example }) => example.name },
-  { heading: 'pipeline', cell: ({ run }) => run.pipeline },
-  {
-    heading: 'steps',
-    cell: ({ run }) => String(run.steps.filter(({ state }) => state === 'completed').length),
-    align: 'right',
-  },
-  {
-    heading: 'duration',
-    cell: ({ run }) => `${(Number(run.run.duration_ms ?? 0) / 1_000).toFixed(1)} s`,
-    align: 'right',
-  },
-  { heading: 'artifacts', cell: ({ run }) => shortList(run.artifacts.map(({ name }) => name)) },
-  { heading: 'tokens', cell: ({ run }) => String(costOf(run).total_tokens), align: 'right' },
-  { heading: 'cost', cell: ({ run }) => `$${costOf(run).usd.toFixed(4)}`, align: 'right' },
-];
 
 function shortList(names: readonly string[]): string {
   return names.length > 2 ? `${names.slice(0, 2).join(', ')}, … (${names.length})` : names.join(', ');
