@@ -8,12 +8,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type OpenExample, openExample } from '../../../examples/runner/open-example.ts';
 import example from '../../../examples/tenant-backup/example.ts';
 import { packageRoot } from '../../../src/base/package-root.ts';
-import { createDaemonFolder, type DaemonFolder, eventually } from '../../support/daemon-process.ts';
+import { eventually } from '../../support/daemon-process.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
+import { tempFolder } from '../../support/temp-folder.ts';
+import { cronwright } from '../../unit/cli/memory-context.ts';
 
 const recipes = join(packageRoot, 'examples/tenant-backup/recipes');
 
-let folder: DaemonFolder;
+let folder: string;
 let server: TestDatabase;
 let open: OpenExample;
 /** Whether it exists: pg_dump prints without end, or fails as a server that went away lets it fail. */
@@ -22,9 +24,10 @@ let away: string;
 let pid: string;
 
 beforeAll(async () => {
-  [folder, server] = await Promise.all([createDaemonFolder(), createTestDatabase('postgres', { migrate: false })]);
-  const bin = join(folder.path, 'bin');
-  [endless, away, pid] = ['endless', 'away', 'pid'].map((name) => join(folder.path, name)) as [string, string, string];
+  folder = tempFolder('tenant-backup');
+  server = await createTestDatabase('postgres', { migrate: false });
+  const bin = join(folder, 'bin');
+  [endless, away, pid] = ['endless', 'away', 'pid'].map((name) => join(folder, name)) as [string, string, string];
   await mkdir(bin);
   writeFileSync(
     join(bin, 'pg_dump'),
@@ -38,12 +41,11 @@ beforeAll(async () => {
   );
   await chmod(join(bin, 'pg_dump'), 0o755);
   const env = { PATH: `${bin}:${process.env.PATH ?? '/usr/bin:/bin'}` };
-  open = await openExample(example, { dir: join(folder.path, 'example'), postgresUrl: server.url, env });
+  open = await openExample(example, { dir: join(folder, 'example'), postgresUrl: server.url, env });
 }, 120_000);
 afterAll(async () => {
   await open?.close();
   await server?.close();
-  await folder?.remove();
 });
 
 const dumpsOf = (tenant: string) => readdirSync(join(open.daemon().dataDir, 'dumps', tenant, 'nightly'));
@@ -107,6 +109,23 @@ describe('the backups of three tenants', () => {
     await open.api.post(`/runs/${id}/cancel`, { rollback: true }, 'cobalt');
     await open.finish({ id, tenant: 'cobalt' });
     expect(dumpsOf('cobalt')).toEqual(before);
+  });
+
+  it('are summed up at the command line', async () => {
+    const url = ['--url', open.daemon().url];
+    const all = await cronwright(['tenants', ...url]);
+    expect(all.code).toBe(0);
+    for (const tenant of ['acme', 'bolt', 'cobalt', 'default']) expect(all.out).toContain(tenant);
+    const one = await cronwright(['tenants', 'bolt', '--json', ...url]);
+    expect(JSON.parse(one.out)).toMatchObject({
+      tenant: 'bolt',
+      completed: 2,
+      failed: 0,
+      success_rate: 1,
+      sla_missed: 0,
+    });
+    expect((await cronwright(['tenants', 'cobalt', ...url])).out).toMatch(/tenant-backup .*50 %.* rolled back by api/);
+    expect(await cronwright(['tenants', 'nobody', ...url])).toMatchObject({ code: 1 });
   });
 
   it('never show a password', async () => {
