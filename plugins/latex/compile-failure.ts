@@ -53,7 +53,7 @@ function clean(message: string, log: string): string {
   return command === undefined ? text : `Undefined control sequence ${command}`;
 }
 
-export function snippetOf(source: string, line: number): string {
+function snippetOf(source: string, line: number): string {
   const lines = source.split('\n');
   const from = Math.max(1, line - neighbours);
   const to = Math.min(lines.length, line + neighbours);

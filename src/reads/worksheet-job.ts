@@ -8,7 +8,7 @@ import { runSteps, type StepView } from './run-steps.ts';
 import { maybeInstant } from './view-fields.ts';
 
 /** The pipeline of every tenant whose runs these are. */
-export const worksheetPipeline = 'worksheet';
+const worksheetPipeline = 'worksheet';
 
 const statuses = ['pending', 'running', 'error', 'waiting_manual', 'waiting_ai_fix', 'completed', 'aborted'] as const;
 type Status = (typeof statuses)[number];

@@ -161,12 +161,14 @@ describe('latex.compile', () => {
   });
 
   it('kills what takes too much memory, and bounds what TeX itself bounds', async () => {
-    const eater =
-      '\\def\\x{\\immediate\\pdfximage{example}\\x}\\newcount\\n\\def\\eat{\\advance\\n1 \\expandafter\\xdef\\csname a\\the\\n\\endcsname{\\the\\n\\the\\n\\the\\n\\the\\n\\the\\n\\the\\n\\the\\n}\\eat}\\eat';
-    const limited = await compile(article(eater), { timeout_seconds: 20 }, { limits: { memoryBytes: 31_457_280 } });
-    expect(['memory', 'error']).toContain(detailsOf(limited).reason);
-    const free = await compile(article(eater), { timeout_seconds: 20 });
-    expect(detailsOf(free).message).toMatch(/capacity exceeded|memory/i);
+    const eat = '\\expandafter\\xdef\\csname a\\the\\n\\endcsname{\\the\\n\\the\\n\\the\\n\\the\\n\\the\\n}';
+    const some = `\\newcount\\n\\def\\eat{\\advance\\n1 ${eat}\\ifnum\\n<100000 \\expandafter\\eat\\fi}\\eat\\def\\x{\\x}\\x`;
+    const limits = { memoryBytes: 41_943_040 };
+    const limited = await compile(article(some), { timeout_seconds: 20 }, { limits });
+    expect(detailsOf(limited)).toMatchObject({ reason: 'memory', log: null });
+    expect(runningEngines(limited.workspaceDir)).toEqual([]);
+    const all = `\\newcount\\n\\def\\eat{\\advance\\n1 ${eat}\\eat}\\eat`;
+    expect(detailsOf(await compile(article(all), { timeout_seconds: 20 })).message).toMatch(/capacity exceeded/i);
   });
 
   it('kills what writes without end', async () => {
