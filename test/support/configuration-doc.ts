@@ -24,8 +24,9 @@ export function renderConfigurationDoc(): string {
 Generated from the schemas and defaults in \`src/config\`; a test fails where this page is not current.
 
 A configuration directory (\`--config\`, \`CRONWRIGHT_CONFIG\`, default \`./config\`) holds \`cronwright.yaml\` (optional) and
-\`pipelines/*.yaml\` (one pipeline a document). \`cronwright check\` reads both as the daemon would and names every mistake
-with file, line and column. \`cronwright schema\` prints JSON Schemas for editors.
+\`pipelines/*.yaml\` (one pipeline a document), some of them made of \`templates/*.yaml\` ([TEMPLATES.md](TEMPLATES.md)).
+\`cronwright check\` reads all of it as the daemon would and names every mistake with file, line and column. \`cronwright
+schema\` prints JSON Schemas for editors.
 
 Durations are text with units: \`500ms\`, \`30s\`, \`5m\`, \`1h 30m\`, \`7d\`, \`2w\`. A number without a unit is refused.
 
