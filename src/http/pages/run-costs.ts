@@ -36,7 +36,7 @@ export function conversationList(messages: readonly MessageView[], isMore: boole
 <table class="rows"><thead><tr><th>thread</th><th>step</th><th>role</th><th class="wide">says</th></tr></thead><tbody>
 ${messages.map(
   (one) => html`<tr><td>${one.thread}</td><td data-label="step">${one.step}${one.item < 0 ? '' : `[${one.item}]`}</td>
-<td data-label="role">${one.role}</td><td data-label="says"><pre>${clip(one.content, 4_000)}</pre></td></tr>`,
+<td data-label="role">${one.role}</td><td data-label="says" class="said">${clip(one.content, 4_000)}</td></tr>`,
 )}
 </tbody></table></details></section>`;
 }
