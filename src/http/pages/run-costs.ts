@@ -3,7 +3,7 @@ import { html } from 'hono/html';
 import { showEstimate, showUsd } from '../../domain/budget.ts';
 import type { RunCostView } from '../../reads/cost-view.ts';
 import type { MessageView } from '../../reads/run-conversations.ts';
-import { clip, count, type Html } from './words.ts';
+import { count, type Html } from './words.ts';
 
 /** Empty where nothing was spent, held or expected. */
 export function costFact(cost: RunCostView): Html | string {
@@ -29,6 +29,13 @@ export function tokensFact({
   return html`${count(total_tokens)} <span class="dim">(${count(prompt_tokens)} prompt, ${count(completion_tokens)} completion${cached})</span>`;
 }
 
+const mostShown = 4_000;
+
+/** With its lines. */
+function shortened(content: string): string {
+  return content.length > mostShown ? `${content.slice(0, mostShown)}…` : content;
+}
+
 /** Empty where nothing was said. */
 export function conversationList(messages: readonly MessageView[], isMore: boolean): Html | string {
   if (messages.length === 0) return '';
@@ -36,7 +43,7 @@ export function conversationList(messages: readonly MessageView[], isMore: boole
 <table class="rows"><thead><tr><th>thread</th><th>step</th><th>role</th><th class="wide">says</th></tr></thead><tbody>
 ${messages.map(
   (one) => html`<tr><td>${one.thread}</td><td data-label="step">${one.step}${one.item < 0 ? '' : `[${one.item}]`}</td>
-<td data-label="role">${one.role}</td><td data-label="says" class="said">${clip(one.content, 4_000)}</td></tr>`,
+<td data-label="role">${one.role}</td><td data-label="says" class="said">${shortened(one.content)}</td></tr>`,
 )}
 </tbody></table></details></section>`;
 }
