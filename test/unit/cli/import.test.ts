@@ -101,8 +101,8 @@ describe('an older job', () => {
     const plan = { title: 'T', instructions: '', columns: 1, answer_key: false, sections: [] };
     const designOf = async (Design: unknown) => {
       const converted = await convert({ CurrentStep: 'latex', Design });
-      return (converted as { run: { outputs: { design: { design: typeof plan & { sections: { text: string }[] } } } } })
-        .run.outputs.design.design;
+      if (converted.kind !== 'run') throw new Error(converted.why);
+      return (converted.run.outputs.design as { design: { sections: { text: string }[] } }).design;
     };
     expect(await designOf(JSON.stringify(plan))).toEqual(plan);
     expect(await designOf(plan)).toEqual(plan);
