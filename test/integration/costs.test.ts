@@ -23,7 +23,8 @@ import {
   startEngineWorld,
   transient,
 } from '../support/engine-world.ts';
-import { sql, testPipeline, testStep } from '../support/http-world.ts';
+import { sql, startDaemon, testPipeline, testStep } from '../support/http-world.ts';
+import { cronwright } from '../unit/cli/memory-context.ts';
 
 const once = { initialMs: 0, multiplier: 1, maxMs: 0, jitter: 0, maxRetries: 1, on: ['transient'] } as const;
 const caller = { tenant: 'default', actor: 'tester', origin: 'api' } as const;
@@ -299,6 +300,46 @@ describe('the money of runs', () => {
         { step: 'last', usd_low: 0, usd_from: 'none' },
       ],
     });
+  });
+
+  it('is shown over HTTP, on the command line and on the page of the run', async () => {
+    script.runs.set('ask', async (ctx) => {
+      await ctx.cost.add({ what: 'llm', usd: 0.1623, units: { prompt_tokens: 13_800, completion_tokens: 5_700 } });
+      await ctx.conversation.append([{ role: 'user', content: 'first line\nsecond <b>line</b>' }]);
+      return null;
+    });
+    const woken = { workers: 0, scheduler: 0, timers: 0, requests: 0 };
+    const daemon = await startDaemon({
+      ...{ db: test.db, control: world.engine.control, heard: [], served: [], woken },
+    });
+    try {
+      const started = await daemon.post<{ id: string }>('/pipelines/priced/runs', {
+        inputs: { pages: [3] },
+        estimate: true,
+      });
+      expect(started).toMatchObject({ status: 202 });
+      expect((await world.reached(started.body.id)).cost).toMatchObject({ estimated_usd: 0.3 });
+      expect(await daemon.post('/pipelines/priced/estimate', { inputs: { pages: 3 } })).toMatchObject({ status: 400 });
+      const id = await world.start('spend');
+      await world.reached(id);
+      const { body } = await daemon.get(`/runs/${id}/costs`);
+      expect(body).toMatchObject({ items: [{ what: 'llm', usd: 0.1623, prompt_tokens: 13_800, state: 'spent' }] });
+      expect(await daemon.get(`/runs/${id}/costs`, { 'cronwright-tenant': 'acme' })).toMatchObject({ status: 404 });
+      expect(await daemon.get(`/runs/${id}/conversations`, { 'cronwright-tenant': 'acme' })).toMatchObject({
+        status: 404,
+      });
+      expect((await daemon.get('/costs?group=step')).body).toMatchObject({ items: [{ key: 'spend/ask', runs: 1 }] });
+      expect((await daemon.get('/costs', { 'cronwright-tenant': 'acme' })).body).toMatchObject({ items: [] });
+      const show = await cronwright(['show', id, '--url', daemon.url]);
+      expect(show.out).toContain('$0.1623, 13800 + 5700 tokens');
+      const costs = await cronwright(['costs', '--by', 'run', '--url', daemon.url]);
+      expect(costs.out).toContain(id);
+      const page = await (await fetch(`${daemon.url}/runs/${id}`)).text();
+      expect(page).toContain('first line\nsecond &lt;b&gt;line&lt;/b&gt;');
+      expect(page).toContain('$0.1623');
+    } finally {
+      await daemon.stop();
+    }
   });
 
   describe('and their words', () => {
