@@ -1,6 +1,6 @@
 // What a sensor is given while it looks: the node's services, without those that belong to a run.
 import { mkdirSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EventBus } from '../observe/events.ts';
 import { type HostSettings, type SqlConnection, StepError } from '../steps/api.ts';
@@ -10,7 +10,12 @@ import type { Secrets } from '../store/secrets.ts';
 export interface SensorServices extends AttemptServices {
   /** Removes what a look has left in files. */
   discard(lookId: string): Promise<void>;
+  /** Removes what looks have left whose process was killed. */
+  sweep(nowMs: number): Promise<void>;
 }
+
+/** No look takes as long. */
+const leftBehindMs = 2 * 3_600_000;
 
 export interface SensorServicesOptions {
   host: HostSettings;
@@ -57,6 +62,13 @@ export function createSensorServices(node: SensorServicesOptions): SensorService
     },
     async discard(lookId) {
       if (withFiles.delete(lookId)) await rm(folderOf(lookId), { recursive: true, force: true });
+    },
+    async sweep(nowMs) {
+      const all = join(node.host.dataDir, 'sensors');
+      for (const name of await readdir(all).catch(() => [])) {
+        const made = await stat(join(all, name)).catch(() => undefined);
+        if (made && nowMs - made.mtimeMs > leftBehindMs) await rm(join(all, name), { recursive: true, force: true });
+      }
     },
   };
 }

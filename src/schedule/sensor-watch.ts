@@ -85,6 +85,7 @@ export function createSensorWatch(options: SensorWatchOptions): SensorWatch {
     wake: () => changed.wake(),
     async start() {
       ending = new AbortController();
+      await services.sweep(options.clock.now());
       await loop.start();
     },
     async stop() {

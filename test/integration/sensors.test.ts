@@ -1,5 +1,8 @@
 // Sensors on PostgreSQL: each new thing starts one run, whoever looks, whatever dies, whatever fails in between.
 
+import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { uuidv7 } from 'uuidv7';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -104,7 +107,11 @@ describe('sensors', () => {
 
   const outsideOf = (): Outside => ({ things: [], looks: [], failures: [] });
 
-  async function startWorld(outside: Outside, pipelines: Pipeline[], options: { db?: TestDatabase['db'] } = {}) {
+  async function startWorld(
+    outside: Outside,
+    pipelines: Pipeline[],
+    options: { db?: TestDatabase['db']; dataDir?: string } = {},
+  ) {
     const world = await startEngineWorld({
       db: options.db ?? test.db,
       script: createScript(),
@@ -112,6 +119,7 @@ describe('sensors', () => {
       hash: JSON.stringify(pipelines.map(({ id, sensors }) => [id, sensors])),
       plugins: [outsidePlugin(outside)],
       random: () => 0,
+      ...(options.dataDir === undefined ? {} : { dataDir: options.dataDir }),
     });
     worlds.push(world);
     return world;
@@ -167,7 +175,12 @@ describe('sensors', () => {
     });
     const dead = await claimSensor(test.db, due as DueSensor, { id: uuidv7(), leaseMs: 500 });
     expect(dead).toBeDefined();
-    const next = await startWorld(outside, pipelines);
+    const dataDir = mkdtempSync(join(tmpdir(), 'cronwright-sensors-'));
+    const left = ['left', 'fresh'].map((name) => join(dataDir, 'sensors', name));
+    for (const folder of left) mkdirSync(folder, { recursive: true });
+    utimesSync(left[0] ?? '', 0, 0);
+    const next = await startWorld(outside, pipelines, { dataDir });
+    expect(left.map((folder) => existsSync(folder))).toEqual([false, true]);
     await eventually(async () => expect(await thingsOf('dying')).toEqual(['seen twice']));
     // What was dead comes back, with what it had seen: it is too late, and nothing happens.
     const late = await commitLook(test.db, dead as HeldLook, {
@@ -178,6 +191,7 @@ describe('sensors', () => {
     expect(late).toBeUndefined();
     expect(await thingsOf('dying')).toEqual(['seen twice']);
     await next.stop();
+    rmSync(dataDir, { recursive: true });
   });
 
   it('start nothing twice where the answer to the commit is lost and it is sent again', async () => {
