@@ -24,8 +24,6 @@ export function createRunWorkspaces(options: {
   const { dataDir, home, events } = options;
   // Most runs have no files, and to ask the file system costs as much as the rest of a run's end.
   const withFiles = new Set<string>();
-  /** Of which something was taken back: a retry begins with an empty workspace, so that it makes again what it needs. */
-  const undone = new Set<string>();
   const isThere = (runId: string) => existsSync(workspacePath(dataDir, runId));
   const takeFiles = (from: string, to: string): boolean => {
     try {
@@ -39,21 +37,14 @@ export function createRunWorkspaces(options: {
     return true;
   };
   const ends = [
-    events.on('step.compensation_finished', ({ runId, result }) => {
-      if (result === 'success') undone.add(runId);
-    }),
     // The files of a run that completed or was undone are of no more use; those of others are kept for a retry.
-    events.on('run.finished', ({ runId, state }) => {
-      const isUndone = undone.delete(runId) && state === 'failed';
+    events.on('run.finished', ({ runId, state, isUndone }) => {
       if (!withFiles.delete(runId) || (state !== 'completed' && state !== 'rolled_back' && !isUndone)) return;
       void rm(workspacePath(dataDir, runId), { recursive: true, force: true }).catch((error: unknown) =>
         events.emit('service.crashed', { service: 'workspaces', error: String(error) }),
       );
     }),
-    events.on('run.lease_lost', ({ runId }) => {
-      withFiles.delete(runId);
-      undone.delete(runId);
-    }),
+    events.on('run.lease_lost', ({ runId }) => withFiles.delete(runId)),
   ];
 
   return {

@@ -26,6 +26,8 @@ export interface Events {
     result: string;
     durationMs: number;
     error?: string;
+    /** It failed and was undone, and a retry can make again all that it needs from files. */
+    isUndone?: boolean;
   };
   'run.released': { runId: string; tenant: string; pipeline: string; state: string; reason: string };
   'run.rescued': { runId: string; tenant: string; node: string; deadLetter: boolean };

@@ -7,7 +7,7 @@ import { cancelOpenWaits } from '../store/waits.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { flushFinish } from './flush-run.ts';
 import type { Verdict } from './judge-run.ts';
-import { type LiveRun, noteTransition } from './live-run.ts';
+import { hasWritten, type LiveRun, noteTransition } from './live-run.ts';
 import { tellLost } from './release-run.ts';
 
 export async function finishRun(run: LiveRun, end: Verdict & { kind: 'finish' }, deps: ExecuteDeps): Promise<void> {
@@ -52,8 +52,17 @@ export async function finishRun(run: LiveRun, end: Verdict & { kind: 'finish' },
   };
   if (claimed.schedule !== null) finished.schedule = claimed.schedule;
   if (error !== undefined) finished.error = error;
+  if (end.state === 'failed' && isUndone(run)) finished.isUndone = true;
   run.span.within(() => deps.events.emit('run.finished', finished));
   run.span.end(finished.result, end.error ?? undefined);
+}
+
+/** Work outside that cannot be undone is not done again for the sake of its files. */
+function isUndone(run: LiveRun): boolean {
+  const { steps, byId } = run.compiled;
+  const undone = [...(run.undone?.values() ?? [])].filter(({ state }) => state === 'completed');
+  if (!undone.some(({ step }) => byId.get(step)?.type?.compensates)) return false;
+  return !steps.some((step) => step.type?.effects === 'outside' && !step.type.compensates && hasWritten(run, step));
 }
 
 /** What the person said who ended it, who stands beside it; else the error. */

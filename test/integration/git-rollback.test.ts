@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { cancelRun } from '../../src/control/cancel-run.ts';
+import { retryRun } from '../../src/control/retry-run.ts';
 import { rollbackRun } from '../../src/control/rollback-run.ts';
 import { createRunStarter } from '../../src/control/start-run.ts';
 import type { Pipeline, StepDefinition } from '../../src/domain/pipeline.ts';
@@ -38,6 +39,18 @@ function failsAfter(n: number): Pipeline {
   return testPipeline(`after-${n}`, { version: `after-${n}-1`, inputs, steps });
 }
 
+/** A program did something that nobody can undo, and left a file. */
+const withProgram = testPipeline('with-program', {
+  steps: [
+    testStep('make', [], {
+      uses: 'shell.run',
+      with: { script: 'echo made > made.txt; echo ran >> ../../ran.txt' },
+      retry: once,
+    }),
+    testStep('note', ['make'], { uses: 'file.write', with: { path: 'note.md', content: 'ours' }, retry: once }),
+    testStep('boom', ['note'], { uses: 'test.do', with: {}, retry: once }),
+  ],
+});
 const pipelines = [0, 1, 2, 3, 4, 5, 6].map(failsAfter);
 
 describe('a run that checks out, writes, commits and pushes', () => {
@@ -65,7 +78,8 @@ describe('a run that checks out, writes, commits and pushes', () => {
     await mkdir(join(scratch.dataDir, 'files'));
     await writeFile(join(scratch.dataDir, 'files/report.md'), 'theirs');
     script = createScript();
-    world = await startEngineWorld({ db: test.db, script, pipelines, dataDir: scratch.dataDir });
+    const all = [...pipelines, withProgram];
+    world = await startEngineWorld({ db: test.db, script, pipelines: all, dataDir: scratch.dataDir });
     before = await outside();
   });
   afterEach(async () => {
@@ -97,8 +111,31 @@ describe('a run that checks out, writes, commits and pushes', () => {
     expect([run.state, run.error?.message]).toEqual(['failed', 'step boom: broken']);
     expect(await outside()).toEqual(before);
     expect(await filesOf(id)).toEqual([]);
+    if (n > 0) await expect.poll(() => existsSync(workspace(id))).toBe(false);
     const steps = await runSteps(test.db, 'default', id);
     expect(steps.filter(({ state }) => state === 'compensated')).toHaveLength(n);
+  });
+
+  it('does all of it again when it is retried after it was undone', async () => {
+    script.failures.set('boom', [fatal('broken')]);
+    const id = await world.start('after-4', { inputs: { source } });
+    expect((await world.reached(id)).state).toBe('failed');
+    await expect.poll(() => existsSync(workspace(id))).toBe(false);
+    const caller = { tenant: 'default', actor: 'tester', origin: 'api' } as const;
+    const retry = await retryRun(createRunStarter(world.engine.control), id, caller);
+    expect((await world.reached(retry.id)).state).toBe('completed');
+    expect((await outside()).report).toBe('ours');
+  });
+
+  it('keeps the workspace where a program was run that is not undone: a retry does not run it again', async () => {
+    script.failures.set('boom', [fatal('broken')]);
+    const id = await world.start('with-program');
+    expect((await world.reached(id)).error?.message).toBe('step boom: broken');
+    expect(await filesOf(id)).toEqual(['made.txt']);
+    const caller = { tenant: 'default', actor: 'tester', origin: 'api' } as const;
+    const retry = await retryRun(createRunStarter(world.engine.control), id, caller);
+    expect((await world.reached(retry.id)).state).toBe('completed');
+    expect(await readFile(join(scratch.dataDir, 'ran.txt'), 'utf8')).toBe('ran\n');
   });
 
   it('leaves nothing behind where a push itself fails', async () => {
