@@ -52,8 +52,9 @@ export default defineConfig({
           include: ['test/integration/**/*.test.ts', 'test/plugins/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 60_000,
-          globalSetup: ['test/support/postgres-server.ts'],
-          maxWorkers: 2,
+          globalSetup: ['test/support/built-program.ts', 'test/support/postgres-server.ts'],
+          // Much of their time they wait: for leases, timers, peers.
+          maxWorkers: 3,
         },
       },
       {
@@ -64,8 +65,9 @@ export default defineConfig({
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 180_000,
           hookTimeout: 120_000,
-          globalSetup: ['test/support/postgres-server.ts'],
-          maxWorkers: 2,
+          globalSetup: ['test/support/built-program.ts', 'test/support/postgres-server.ts'],
+          // Much of their time they wait: for a minute to begin, a lease to end.
+          maxWorkers: 3,
         },
       },
       {
@@ -76,7 +78,7 @@ export default defineConfig({
           include: ['test/chaos/**/*.test.ts'],
           testTimeout: 180_000,
           hookTimeout: 120_000,
-          globalSetup: ['test/support/postgres-server.ts', 'test/chaos/figures.ts'],
+          globalSetup: ['test/support/built-program.ts', 'test/support/postgres-server.ts', 'test/chaos/figures.ts'],
           // The figures of the full suite are times: what runs beside them would count in them.
           maxWorkers: process.env.CHAOS_FULL === '1' ? 1 : 2,
         },

@@ -5,7 +5,7 @@ import { mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { packageRoot } from '../../src/base/package-root.ts';
+import { builtProgram } from '../support/built-program.ts';
 import { eventually } from '../support/daemon-process.ts';
 import { freePort } from '../support/free-port.ts';
 import { sql } from '../support/http-world.ts';
@@ -52,13 +52,11 @@ describe('a full disk', () => {
     const dataDir = join(disk, 'data');
     mkdirSync(dataDir);
     const flags = ['--config', join(world.folder.path, 'config'), '--data-dir', dataDir, '--port', String(port)];
-    const main = [join(packageRoot, 'src/main.ts'), 'start', ...flags];
-    const daemon = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), ...main], {
+    const daemon = spawn(process.execPath, [builtProgram, 'start', ...flags], {
       cwd: world.folder.path,
       env: {
         PATH: process.env.PATH,
         HOME: process.env.HOME,
-        TSX_TSCONFIG_PATH: join(packageRoot, 'tsconfig.json'),
         DATABASE_URL: world.test.url,
       },
       stdio: ['ignore', openSync(log, 'a'), 'inherit'],

@@ -5,12 +5,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { builtProgram } from '../support/built-program.ts';
 import { cronwright as cronwrightWith } from '../unit/cli/memory-context.ts';
 
-const root = resolve(import.meta.dirname, '../..');
 const token = 'a-token-for-this-test';
 const pipelines = `
 id: hello
@@ -45,15 +45,11 @@ let folder: string;
 let daemon: Daemon;
 
 function spawnDaemon(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
-  return spawn(
-    process.execPath,
-    ['--import', import.meta.resolve('tsx'), join(root, 'src/main.ts'), 'start', ...args],
-    {
-      cwd: folder,
-      env: { PATH: process.env.PATH, TSX_TSCONFIG_PATH: join(root, 'tsconfig.json'), ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  );
+  return spawn(process.execPath, [builtProgram, 'start', ...args], {
+    cwd: folder,
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
 }
 
 async function startDaemon(args: readonly string[], env: Record<string, string>): Promise<Daemon> {

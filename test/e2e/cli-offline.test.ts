@@ -1,13 +1,13 @@
-// The real program, spawned from its source: what it prints, where, and its exit codes, without a daemon.
+// The real program: what it prints, where, and its exit codes, without a daemon.
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nextOccurrences } from '../../src/foresight/next.ts';
+import { builtProgram } from '../support/built-program.ts';
 
 const root = resolve(import.meta.dirname, '../..');
-const tsx = import.meta.resolve('tsx');
 
 interface Result {
   code: number;
@@ -17,11 +17,8 @@ interface Result {
 
 function cronwright(args: readonly string[], options: { cwd?: string; env?: Record<string, string> } = {}) {
   return new Promise<Result>((done) => {
-    // From elsewhere tsx would not find what `cronwright/plugin` means in the source.
-    const TSX_TSCONFIG_PATH = join(root, 'tsconfig.json');
-    const env = { PATH: process.env.PATH, HOME: process.env.HOME, TSX_TSCONFIG_PATH, ...options.env };
-    const child = ['--import', tsx, join(root, 'src/main.ts'), ...args];
-    execFile(process.execPath, child, { cwd: options.cwd ?? root, env }, (error, out, err) => {
+    const env = { PATH: process.env.PATH, HOME: process.env.HOME, ...options.env };
+    execFile(process.execPath, [builtProgram, ...args], { cwd: options.cwd ?? root, env }, (error, out, err) => {
       done({ code: error === null ? 0 : Number(error.code), out, err });
     });
   });
@@ -101,7 +98,7 @@ describe('the program', () => {
   });
 
   it('ends quietly when its reader has enough', async () => {
-    const line = `"${process.execPath}" --import "${tsx}" src/main.ts next '@every 1s' -n 1000 | head -1; echo "$PIPESTATUS"`;
+    const line = `"${process.execPath}" "${builtProgram}" next '@every 1s' -n 1000 | head -1; echo "$PIPESTATUS"`;
     const out = await new Promise<string>((done) => {
       execFile('bash', ['-c', line], { cwd: root }, (_, stdout, stderr) => done(stdout + stderr));
     });

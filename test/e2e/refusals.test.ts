@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { packageRoot } from '../../src/base/package-root.ts';
+import { builtProgram } from '../support/built-program.ts';
 import {
   type Answer,
   createDaemonFolder,
@@ -82,11 +82,10 @@ describe('a daemon without a token', () => {
   });
 
   it('refuses 100 kB of cron expression on the command line too', async () => {
-    const main = join(packageRoot, 'src/main.ts');
     const expression = `${'1,'.repeat(50_000)}1 * * * *`;
-    const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), main, 'next', expression], {
+    const child = spawn(process.execPath, [builtProgram, 'next', expression], {
       cwd: folder.path,
-      env: { PATH: process.env.PATH, TSX_TSCONFIG_PATH: join(packageRoot, 'tsconfig.json') },
+      env: { PATH: process.env.PATH },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const said: string[] = [];

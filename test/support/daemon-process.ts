@@ -1,4 +1,4 @@
-// A real daemon for a test: spawned from its source on a free port, spoken to over HTTP, watched by its log.
+// A real daemon for a test: the built program on a free port, spoken to over HTTP, watched by its log.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { packageRoot } from '../../src/base/package-root.ts';
+import { builtProgram } from './built-program.ts';
 import { createTestDatabase } from './database.ts';
 
 export interface DaemonOptions {
@@ -81,11 +82,10 @@ export interface Daemon extends DaemonProcess {
 /** Spawns it and does not wait: for starts that are to fail. */
 export function spawnDaemon(options: DaemonOptions): DaemonProcess {
   const { dataDir, configDir = join(packageRoot, 'config'), args = [], env = {} } = options;
-  const main = join(packageRoot, 'src/main.ts');
   const flags = ['--config', configDir, '--data-dir', dataDir, '--port', '0', ...args];
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), main, 'start', ...flags], {
+  const child = spawn(process.execPath, [builtProgram, 'start', ...flags], {
     cwd: options.cwd ?? join(dataDir, '..'),
-    env: { ...inherited(), TSX_TSCONFIG_PATH: join(packageRoot, 'tsconfig.json'), ...env },
+    env: { ...inherited(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   return watch(child, dataDir);
