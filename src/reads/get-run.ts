@@ -11,7 +11,7 @@ import { waitsOfRun, waitView } from './list-waits.ts';
 import { findPastRemainder } from './past-remainder.ts';
 import { type RunRow, type RunView, runColumns, runView, toRunView } from './run-view.ts';
 import { type RunSlaRow, runSlaColumns, runSlaView, toRunSla } from './sla-view.ts';
-import { anyJson, maybeInstant } from './view-fields.ts';
+import { anyJson, instant, maybeInstant } from './view-fields.ts';
 
 export const runDetail = runView
   .extend({
@@ -29,6 +29,8 @@ export const runDetail = runView
         compensated: z.int(),
       })
       .describe('steps by state'),
+    retries: z.int().describe('of all its steps and their items'),
+    updated_at: instant.describe('when something was last told of it: progress, an event, its end'),
     eta: maybeInstant.describe('when it probably ends'),
     eta_from: z
       .enum(etaSources)
@@ -53,6 +55,9 @@ export type RunDetail = z.infer<typeof runDetail>;
 const one = statement(
   'get_run',
   `select ${runColumns}, r.inputs, r.traceparent, ${runCostColumn},
+    (select coalesce(sum(s.retries), 0)::int8 from cronwright.step_runs s where s.run_id = r.id) as retries,
+    greatest(r.created_at, q.progress_at, r.finished_at,
+      (select max(h.at) from cronwright.history h where h.run_id = r.id)) as updated_at,
     (select jsonb_object_agg(s.state, s.n) from (
       select state, count(*) as n from cronwright.step_runs where run_id = r.id and item = -1 group by state) s) as begun,
     (select jsonb_array_length(coalesce(p.definition->'steps', '[]')) from cronwright.pipelines p
@@ -85,6 +90,8 @@ type DetailRow = RunRow &
     traceparent: string | null;
     begun: Partial<Record<keyof RunDetail['steps'], number>> | null;
     defined: number | null;
+    retries: number;
+    updated_at: Date;
     children: string[];
     sensor: RunDetail['sensor'];
     cost: RunCostRow;
@@ -94,12 +101,27 @@ type DetailRow = RunRow &
 export async function getRun(db: Queryable, tenant: string | null, id: string): Promise<RunDetail> {
   const row = isUuid(id) ? (await db.query<DetailRow>(one, [id, tenant])).rows[0] : undefined;
   if (!row) throw runNotFound(id);
-  const { inputs, traceparent, begun, defined, children, cost, sensor, promise, sla_misses, ...run } = row;
+  const {
+    inputs,
+    traceparent,
+    begun,
+    defined,
+    retries,
+    updated_at,
+    children,
+    cost,
+    sensor,
+    promise,
+    sla_misses,
+    ...run
+  } = row;
   const view = toRunView(run);
   return {
     ...view,
     inputs,
     steps: countSteps(begun ?? {}, defined ?? 0),
+    retries,
+    updated_at,
     ...(await estimate(db, run, view)),
     lineage: run.parent_id === null ? [] : await lineageOf(db, run.parent_id),
     children,

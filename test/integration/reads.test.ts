@@ -172,14 +172,17 @@ describe.each(databaseVariants)('questions on $name', (variant) => {
       const id = await runIn('running', docs, { parentId: parent });
       await sql(
         db,
-        "update cronwright.queue set progress = 25, started_at = now() - interval '60 seconds', message = 'half', step = 'build' where run_id = $1",
+        "update cronwright.queue set progress = 25, started_at = now() - interval '60 seconds', message = 'half', step = 'build', progress_at = now() + interval '1 second' where run_id = $1",
         [id],
       );
       await addStep(id, 'fetch', -1, 'completed');
+      await sql(db, 'update cronwright.step_runs set retries = 2 where run_id = $1', [id]);
       await addStep(id, 'build', -1, 'running');
       const run = await getRun(db, 'default', id);
       expect(run).toMatchObject({ state: 'running', progress: 25, message: 'half', step: 'build', parent_id: parent });
       expect(run.steps).toMatchObject({ total: 3, completed: 1, running: 1, pending: 1, failed: 0 });
+      expect(run.retries).toBe(2);
+      expect(run.updated_at.getTime()).toBeGreaterThan(run.created_at.getTime());
       const leftMs = (run.eta?.getTime() ?? 0) - Date.now();
       expect(leftMs).toBeGreaterThan(170_000);
       expect(leftMs).toBeLessThan(190_000);
