@@ -38,7 +38,7 @@ describe('settings', () => {
       workers: 4,
       inFlight: 500,
       limits: { liveRunsPerTenant: 100_000 },
-      timing: { leaseMs: 30_000, heartbeatMs: 5_000, pollMs: 1_000, drainMs: 30_000 },
+      timing: { leaseMs: 30_000, heartbeatMs: 5_000, pollMs: 1_000, drainMs: 30_000, stuckMs: 600_000 },
       retention: { historyMs: 90 * 86_400_000, keepLast: 100 },
       sources: {},
     });

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   canRetry,
+  decideRetry,
   fastRetry,
   type RetryPolicy,
   rateLimitDelayMs,
@@ -109,6 +110,15 @@ describe('the wait for a rate limit', () => {
     [1, 10 * minute, 10 * minute],
   ])('retry %i with Retry-After %s ms is %i ms', (n, retryAfterMs, expected) => {
     expect(rateLimitDelayMs(fastRetry, n, retryAfterMs, 0)).toBe(expected);
+  });
+
+  it('uses up no retry until an hour is spent, then does, and ends with the last retry', () => {
+    const limited = { class: 'rate_limited', name: 'RateLimitError', retryAfterMs: 20 * minute } as const;
+    const decided = (retries: number, minutes: number) =>
+      decideRetry(fastRetry, { retries, rateLimitedMs: minutes * minute, rateLimitedInARow: 1 }, limited, 0);
+    expect(decided(0, 40)).toEqual({ kind: 'retry', delayMs: 20 * minute, retries: 0, rateLimitedMs: 60 * minute });
+    expect(decided(0, 60)).toMatchObject({ kind: 'retry', delayMs: 20 * minute, retries: 1 });
+    expect(decided(3, 60)).toEqual({ kind: 'give_up' });
   });
 });
 
