@@ -116,7 +116,8 @@ function currentStepOf(steps: ReadonlyMap<string, StepView>): CurrentStep {
     ['latex.generate', 'latex'],
     ['latex.compile', 'compile'],
   ];
-  return places.find(([uses]) => steps.get(uses)?.state !== 'completed')?.[1] ?? 'done';
+  const next = places.find(([uses]) => steps.has(uses) && steps.get(uses)?.state !== 'completed');
+  return next?.[1] ?? 'done';
 }
 
 interface Shown {
