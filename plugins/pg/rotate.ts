@@ -15,7 +15,7 @@ const input = z
       .min(0)
       .max(36_500)
       .optional()
-      .describe('By the time their runs were made; the very newest stays.'),
+      .describe('By the time their runs were made (of imported runs: the file); the very newest stays.'),
   })
   .refine((given) => given.keep_last !== undefined || given.max_age_days !== undefined, {
     message: 'give keep_last, max_age_days or both',
@@ -41,17 +41,15 @@ export const rotate = defineStep({
   weight: 'light',
   async run(ctx, given) {
     const at = await dumpFolder(ctx, 'data', given.folder);
-    // Ids of runs sort by time, and so do names that differ by nothing else.
-    const files = (await readdir(at)).filter((file) => isDumpOf(file, given.name)).sort();
+    const files = await listDumps(at, given.name);
+    const nowMs = madeAt(ctx.runId) ?? Date.now();
     const removed: string[] = [];
     let freed = 0;
-    for (const [index, file] of files.entries()) {
+    for (const [index, { file, size, madeMs }] of files.entries()) {
       const younger = files.length - 1 - index;
       if (younger === 0) break;
-      const { size } = await stat(join(at, file));
-      const ageMs = madeAt(ctx.runId) - madeAt(file.slice(given.name.length + 1));
       const isTooMany = given.keep_last !== undefined && younger >= given.keep_last;
-      const isTooOld = given.max_age_days !== undefined && ageMs > given.max_age_days * dayMs;
+      const isTooOld = given.max_age_days !== undefined && nowMs - madeMs > given.max_age_days * dayMs;
       if (!isTooMany && !isTooOld) continue;
       removed.push(file);
       freed += size;
@@ -65,7 +63,25 @@ export const rotate = defineStep({
   },
 });
 
-/** Milliseconds since the epoch: ids of runs begin with the time they were made at. */
-function madeAt(runId: string): number {
-  return Number.parseInt(runId.slice(0, 13).replace('-', ''), 16);
+interface DumpFile {
+  file: string;
+  size: number;
+  madeMs: number;
+}
+
+/** Oldest first. */
+async function listDumps(at: string, name: string): Promise<DumpFile[]> {
+  const names = (await readdir(at)).filter((file) => isDumpOf(file, name)).sort();
+  const files = await Promise.all(
+    names.map(async (file) => {
+      const { size, mtimeMs } = await stat(join(at, file));
+      return { file, size, madeMs: madeAt(file.slice(name.length + 1)) ?? mtimeMs };
+    }),
+  );
+  return files.sort((one, other) => one.madeMs - other.madeMs);
+}
+
+/** Milliseconds since the epoch, as ids of version 7 begin; others, such as those of imported runs, tell no time. */
+function madeAt(runId: string): number | undefined {
+  return runId[14] === '7' ? Number.parseInt(runId.slice(0, 13).replace('-', ''), 16) : undefined;
 }

@@ -1,6 +1,6 @@
 // pg.dump, pg.verify and pg.rotate on a real PostgreSQL: by the real pg_dump, and by SQL alone.
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -363,6 +363,18 @@ describe('pg.rotate', () => {
     const later = { dataDir, runId: idAt(now + 100 * day) };
     expect(outputOf(await runStep('pg.rotate', { name: 'acme', max_age_days: 7 }, later))).toMatchObject({ kept: 1 });
     expect(errorOf(await runStep('pg.rotate', { name: 'acme' }, later)).message).toContain('keep_last');
+  });
+
+  it('takes no time out of the id of an imported run, which has none', async () => {
+    const { dataDir, at } = fill();
+    const imported = 'f0000000-0000-8000-8000-000000000001';
+    const own = `acme-00000000-0000-8000-8000-000000000002.dump`;
+    writeFileSync(join(at, own), 'x');
+    utimesSync(join(at, own), (now + day) / 1_000, (now + day) / 1_000);
+    const aged = await runStep('pg.rotate', { name: 'acme', max_age_days: 36_500 }, { dataDir, runId: imported });
+    expect(outputOf(aged)).toEqual({ kept: 5, removed: [], freed: 0 });
+    await runStep('pg.rotate', { name: 'acme', keep_last: 1 }, { dataDir, runId: imported });
+    expect(readdirSync(at)).toContain(own);
   });
 });
 
