@@ -207,9 +207,7 @@ export function createAskLlm(deps: AskLlmDeps): AttemptServices['askLlm'] {
       deps.log(attempt, { level: 'info', stream: 'log', message });
     }
     if (!result.ok) {
-      // Nobody knows whether a call that was never answered was paid for.
-      const isLost = cost === undefined && (result.isAborted || result.error.name === 'ProviderTimeout');
-      if (isLost && reservationId !== undefined) await deps.spending.lose(attempt, reservationId);
+      if (result.isUnanswered && reservationId !== undefined) await deps.spending.lose(attempt, reservationId);
       else if (cost !== undefined || reservationId !== undefined) {
         await deps.spending.settleCall(attempt, { ...held, ...(cost ? { cost } : {}) });
       }

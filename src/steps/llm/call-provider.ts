@@ -6,7 +6,7 @@ import { SecretMask } from '../secret-mask.ts';
 import type { StepError } from '../step-error.ts';
 import { loadTokenCounter } from './count-tokens.ts';
 import type { LlmMessage, LlmRequest, LlmUsage } from './llm-request.ts';
-import { cutAnswer, endedFor, failureOf, timedOut } from './provider-failure.ts';
+import { cutAnswer, endedFor, failureOf, timedOut, wentOut } from './provider-failure.ts';
 
 export interface ProviderCall {
   /** What the provider is called in the settings. */
@@ -39,8 +39,11 @@ export type CallResult =
   | {
       ok: false;
       error: StepError;
-      usage?: CalledUsage /** The caller gave up; `error` is the reason. */;
+      usage?: CalledUsage;
+      /** The caller gave up; `error` is the reason. */
       isAborted?: true;
+      /** It went out, and nothing came back: nobody knows whether it was paid for. */
+      isUnanswered?: true;
     };
 
 interface Received {
@@ -70,9 +73,11 @@ export async function callProvider(call: ProviderCall): Promise<CallResult> {
   }
   const usage = await usageOf(call, received);
   // An aborted stream of the client's library ends as if it were complete.
-  if (signal.aborted) return failed(signal.reason as StepError, usage, true);
-  if (timeout.signal.aborted) return failed(timedOut(call), usage);
-  if (thrown !== undefined) return failed(await failureOf(thrown, call, mask, received.hasBegun), usage);
+  if (signal.aborted) return { ...failed(signal.reason as StepError, usage, true), isAborted: true };
+  if (timeout.signal.aborted) return failed(timedOut(call), usage, true);
+  if (thrown !== undefined) {
+    return failed(await failureOf(thrown, call, mask, received.hasBegun), usage, wentOut(thrown));
+  }
   if (received.finish === undefined) return failed(cutAnswer(call), usage);
   const ended = endedFor(received.finish, mask.text(received.refusal), call);
   if (ended !== undefined || usage === undefined) return failed(ended ?? cutAnswer(call), usage);
@@ -80,8 +85,9 @@ export async function callProvider(call: ProviderCall): Promise<CallResult> {
   return { ok: true, text: mask.text(received.text), usage };
 }
 
-function failed(error: StepError, usage: CalledUsage | undefined, isAborted = false): CallResult {
-  return { ok: false, error, ...(usage ? { usage } : {}), ...(isAborted ? { isAborted } : {}) };
+function failed(error: StepError, usage: CalledUsage | undefined, isOut = false): CallResult & { ok: false } {
+  if (usage !== undefined) return { ok: false, error, usage };
+  return { ok: false, error, ...(isOut ? { isUnanswered: true } : {}) };
 }
 
 async function receive(client: OpenAI, call: ProviderCall, signal: AbortSignal, received: Received): Promise<void> {

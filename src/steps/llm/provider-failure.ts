@@ -107,10 +107,23 @@ function wordsOf(text: string, mask: SecretMask): string {
   return clean.length <= longestWords ? clean : `${clean.slice(0, longestWords)}…`;
 }
 
-/** The innermost cause says what happened; what is around it says `fetch failed`. */
-function rootOf(thrown: unknown): string {
+/** Whether the request may have been read: the connection was there, and broke, or what came back was no answer. */
+export function wentOut(thrown: unknown): boolean {
+  const root = innermost(thrown);
+  if (root instanceof SyntaxError) return true;
+  const code = root instanceof Error && 'code' in root ? String(root.code) : '';
+  return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(code) || code.startsWith('HPE_');
+}
+
+function innermost(thrown: unknown): unknown {
   let at = thrown;
   for (let depth = 0; depth < 5 && at instanceof Error && at.cause instanceof Error; depth++) at = at.cause;
+  return at;
+}
+
+/** The innermost cause says what happened; what is around it says `fetch failed`. */
+function rootOf(thrown: unknown): string {
+  const at = innermost(thrown);
   if (!(at instanceof Error)) return String(at);
   const parts = 'errors' in at && Array.isArray(at.errors) ? at.errors : [];
   const [first] = parts;

@@ -196,6 +196,19 @@ describe('a call of a provider', () => {
     stub = await startLlmStub();
   });
 
+  it.each(
+    both,
+  )('says that nobody knows what a call costs whose connection broke after it went out, with %o', async (provider) => {
+    const server = createServer((request) => request.on('data', () => request.socket.destroy()));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const result = await call({ provider: { ...provider, baseUrl: url } });
+    expect(errorOf(result)).toMatchObject({ name: 'ProviderUnreachable', class: 'transient' });
+    expect(result).toMatchObject({ isUnanswered: true });
+    await new Promise((resolve) => server.close(resolve));
+    expect(await call({ provider: { ...provider, baseUrl: url } })).not.toHaveProperty('isUnanswered');
+  });
+
   it('follows no redirect: the key goes to no other place', async () => {
     const elsewhere = await startLlmStub();
     stub.next({ kind: 'redirect', to: `${elsewhere.url}/chat/completions` });
