@@ -1,7 +1,9 @@
 // The example repo-docs fails after each of its steps, in the middle of one, by its timeout and with its daemon: nothing stays behind.
+import { execFile } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import {
@@ -38,6 +40,7 @@ const undone = ['fetch', 'write', 'index', 'commit', 'push', 'pull_request'];
 const keptBy = statement('test_kept_by', 'select key from cronwright.step_cache where run_id = $1::uuid');
 const keptAtAll = statement('test_kept_at_all', 'select key from cronwright.step_cache');
 
+const example = join(packageRoot, 'examples/repo-docs');
 let folder: DaemonFolder;
 let database: TestDatabase;
 let daemon: Daemon;
@@ -110,7 +113,7 @@ function inputs(name: string) {
 
 /** The example's own pipeline, and copies that end in a fault; a result of each is kept for others to take. */
 async function writeConfig(configDir: string): Promise<string[]> {
-  const shipped = await readFile(join(packageRoot, 'examples/repo-docs/config/pipelines/repo-docs.yaml'), 'utf8');
+  const shipped = await readFile(join(example, 'config/pipelines/repo-docs.yaml'), 'utf8');
   const { sensors: _, ...pipeline } = parse(shipped) as { steps: Step[]; sensors: unknown; timeout: string };
   expect(pipeline.steps.map(({ id }) => id)).toEqual(order);
   const quick: Record<string, string> = { 'code.analyze': 'fault.analyze', 'docs.validate': 'fault.validate' };
@@ -224,12 +227,18 @@ describe('a run of the example repo-docs', () => {
   it('changes nothing in a dry run, and says what it would do', async () => {
     const was = await refs('dry');
     const { id } = await daemon.post<{ id: string }>('/pipelines/repo-docs/runs', { ...inputs('dry'), dry_run: true });
+    const from = performance.now();
+    const monitor = promisify(execFile)(process.execPath, [join(example, 'monitor.mjs'), id, daemon.url]);
     expect(await ended(id)).toMatchObject({ state: 'completed' });
     expect(await refs('dry')).toBe(was);
     const { items } = await daemon.get<{ items: { text: string }[] }>(`/runs/${id}/logs`);
     const said = items.map(({ text }) => text).join('\n');
     expect(said).toContain('dry run: would push');
     expect(said).toContain('dry run: would open a pull request');
+    const watched = (await monitor).stdout.trim().split('\n');
+    expect(performance.now() - from).toBeGreaterThan(5_000 * (watched.length - 1));
+    expect(watched.at(-1)).toMatch(/^100\.0 % {2}completed/);
+    expect(watched.filter((line) => !/^\d+\.\d % {2}[a-z]+/.test(line))).toEqual([]);
   });
 
   it('puts back the branch and the pull request of an earlier run', async () => {
