@@ -24,6 +24,8 @@ import { createSpending } from './spend.ts';
 import { startChildRun } from './start-child-run.ts';
 import { whileOurs } from './while-ours.ts';
 
+type Progress = Parameters<AttemptServices['progress']>[1];
+
 export interface AttemptHostOptions {
   db: Database;
   /** Where artifacts that are too large for the database go; undefined: nowhere. */
@@ -58,6 +60,24 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
   });
   const stepKey = (attempt: Attempt) => ({ ...attempt, item: attempt.item ?? -1 });
   const spending = createSpending(options);
+  /** What attempts have last said of themselves. */
+  const said = new WeakMap<Attempt, string>();
+
+  function show(attempt: Attempt, { message, ...share }: Progress): void {
+    const run = options.run(attempt.runId);
+    const step = run?.compiled.byId.get(attempt.step);
+    // Undoing a step says nothing of how far the run is.
+    if (!run || !step || attempt.compensation) return;
+    if (attempt.item === undefined)
+      reportProgress(run, step, message === undefined ? share : { ...share, message }, clock);
+    else if (message !== undefined) reportItem(run, step, message, clock);
+  }
+
+  /** How far an answer is stands beside what the step says: that its step is nearly done, it does not know. */
+  function showAnswer(attempt: Attempt, progress: Progress): void {
+    const own = said.get(attempt);
+    show(attempt, own === undefined ? progress : { done: 0, total: 1, message: `${own} (${progress.message})` });
+  }
 
   const services: AttemptServices = {
     host: options.host,
@@ -66,13 +86,8 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
       logs.append(attempt, { at: Math.round(clock.now()), ...rest, text: message, ...about(attempt) });
     },
     progress(attempt, progress) {
-      const run = options.run(attempt.runId);
-      const step = run?.compiled.byId.get(attempt.step);
-      // Undoing a step says nothing of how far the run is.
-      if (attempt.compensation) return;
-      if (!run || !step) return;
-      if (attempt.item === undefined) reportProgress(run, step, progress, clock);
-      else if (progress.message !== undefined) reportItem(run, step, progress.message, clock);
+      if (progress.message !== undefined) said.set(attempt, progress.message);
+      show(attempt, progress);
     },
     event(attempt, type, data) {
       const run = options.run(attempt.runId);
@@ -136,8 +151,8 @@ export function createAttemptHost(options: AttemptHostOptions): AttemptServices 
       return directory;
     },
   };
-  const { progress, log } = services;
-  const askLlm = createAskLlm({ ...options, ...options.llm, spending, progress, log });
+  const { log } = services;
+  const askLlm = createAskLlm({ ...options, ...options.llm, spending, progress: showAnswer, log });
   return services;
 }
 

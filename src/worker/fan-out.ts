@@ -69,20 +69,15 @@ export async function fanOut(
         waiting = waiting === undefined ? end : bothWaits(waiting, end);
         item.progress.state = 'waiting';
       }
-      noteStep(
-        run,
-        step,
-        item.index,
-        item.progress,
-        {
-          event: `item.${item.progress.state}`,
-          attempt: item.progress.attempts,
-          ...(item.progress.cachedFrom && { data: { cached_from: item.progress.cachedFrom } }),
-        },
-        deps.clock,
-      );
       if (end.kind !== 'waiting') settled += 1;
       report();
+      const { attempts: attempt, cachedFrom } = item.progress;
+      const data = {
+        ...{ done: settled, total: all.length, progress: run.progress },
+        ...(cachedFrom && { cached_from: cachedFrom }),
+      };
+      const event = `item.${item.progress.state}`;
+      noteStep(run, step, item.index, item.progress, { event, attempt, data }, deps.clock);
       if (end.kind === 'failed') {
         const { error } = item.progress;
         const isOver = isOutOfTime(run, error) || error?.scope === 'run';

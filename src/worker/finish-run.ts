@@ -3,6 +3,7 @@ import type { FailureNotice } from '../domain/failure-notice.ts';
 import type { StoredError } from '../domain/outcome.ts';
 import { resultOfState, type TerminalState, type Transition } from '../domain/run.ts';
 import type { Events } from '../observe/events.ts';
+import { readRunCosts } from '../store/run-costs.ts';
 import { cancelOpenWaits } from '../store/waits.ts';
 import type { ExecuteDeps } from './execute-deps.ts';
 import { flushFinish } from './flush-run.ts';
@@ -19,6 +20,8 @@ export async function finishRun(run: LiveRun, end: Verdict & { kind: 'finish' },
   const reason = reasonOf(run, end);
   if (reason !== undefined) ended.reason = reason;
   if (run.cancelledBy?.actor) ended.actor = run.cancelledBy.actor;
+  // A first claim that noted nothing has cost nothing; of earlier claims the ledger alone knows.
+  if (run.usesLedger || claimed.token > 1) await addCost(run, ended, deps);
   noteTransition(run, ended, deps.clock);
   await deps.logs.flush(claimed);
   const finishedAt = new Date(deps.clock.now());
@@ -55,6 +58,23 @@ export async function finishRun(run: LiveRun, end: Verdict & { kind: 'finish' },
   if (end.state === 'failed' && isUndone(run)) finished.isUndone = true;
   run.span.within(() => deps.events.emit('run.finished', finished));
   run.span.end(finished.result, end.error ?? undefined);
+}
+
+/** Whoever listens need not ask what the run has cost. */
+async function addCost({ claimed, part }: LiveRun, ended: Omit<Transition, 'at'>, deps: ExecuteDeps): Promise<void> {
+  if (part) return;
+  try {
+    const { usd, estimatedUsd, promptTokens, completionTokens } = await readRunCosts(
+      deps.db,
+      claimed.tenant,
+      claimed.runId,
+    );
+    if (usd + promptTokens + completionTokens === 0 && estimatedUsd === null) return;
+    const tokens = { prompt_tokens: promptTokens, completion_tokens: completionTokens };
+    ended.data = { cost: { usd, estimated_usd: estimatedUsd, ...tokens } };
+  } catch (error) {
+    deps.events.emit('service.crashed', { service: 'costs', error: String(error) });
+  }
 }
 
 /** Work outside that cannot be undone is not done again for the sake of its files. */

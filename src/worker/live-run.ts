@@ -80,6 +80,8 @@ export interface LiveRun {
   running: Map<string, { step: CompiledStep; progress: StepProgress; toldAt: boolean }>;
   seq: number;
   failedItems: number;
+  /** Set once an attempt of this claim has had to do with the ledger. */
+  usesLedger?: boolean;
   /** Failed items of completed steps that children carried out, by step. */
   failedOfChildren?: Map<string, number>;
   /** What its steps have asked so far, by step and item; undefined where nothing was. */

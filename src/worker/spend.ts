@@ -78,7 +78,9 @@ export function createSpending(deps: SpendingDeps): Spending {
   };
   const month = () => monthOf(deps.clock.now());
   const placeOf = (attempt: Attempt): CostPlace => {
-    const known = places.get(attempt) ?? placeOfAttempt(attempt, run(attempt));
+    const live = run(attempt);
+    if (live) live.usesLedger = true;
+    const known = places.get(attempt) ?? placeOfAttempt(attempt, live);
     places.set(attempt, known);
     return known;
   };

@@ -66,6 +66,15 @@ const pipelines = [
       }),
     ],
   }),
+  testPipeline('few', {
+    steps: [
+      testStep('ask', [], {
+        uses: 'test.do',
+        foreach: { items: ['a', 'b', 'c', 'd'], maxParallel: 1, onItemError: 'continue' },
+        retry: { ...once, maxRetries: 0 },
+      }),
+    ],
+  }),
   testPipeline('talk', {
     steps: [
       testStep('plan', [], { uses: 'test.do' }),
@@ -195,6 +204,34 @@ describe('the money of runs', () => {
     expect(run.cost.usd).toBe(spent * 0.25);
     expect(run.cost.usd).toBeLessThanOrEqual(1);
     expect(run.failed_items).toBe(32 - spent);
+  });
+
+  it('tells how far a fan-out is with each item, and what a run has cost with its end', async () => {
+    script.runs.set('ask', spend(0.3, 0.25));
+    script.failures.set('ask/1', [fatal()]);
+    const eventsOf = async (id: string) => (await runEvents(test.db, 'default', id, { after: 0, limit: 100 })).items;
+    const events = await eventsOf((await world.reached(await world.start('few'))).id);
+    const items = events.filter(({ event }) => event.startsWith('item.'));
+    expect(items.map(({ event, item, data }) => [event, item, data])).toEqual([
+      ['item.completed', 0, { done: 1, total: 4, progress: 25 }],
+      ['item.failed', 1, { done: 2, total: 4, progress: 50 }],
+      ['item.completed', 2, { done: 3, total: 4, progress: 75 }],
+      ['item.completed', 3, { done: 4, total: 4, progress: 100 }],
+    ]);
+    const cost = { usd: 0.75, estimated_usd: null, prompt_tokens: 0, completion_tokens: 0 };
+    expect(events.at(-1)).toMatchObject({ event: 'run.completed', data: { cost } });
+
+    script.runs.set('ask', async (ctx) => {
+      await ctx.cost.add({ what: 'llm', usd: 0.4 });
+      throw fatal('the model is gone');
+    });
+    const failed = await eventsOf((await world.reached(await world.start('spend'))).id);
+    expect(failed.at(-1)).toMatchObject({
+      ...{ event: 'run.failed', reason: expect.stringContaining('the model is gone'), data: { cost: { usd: 0.4 } } },
+    });
+    script.runs.set('ask', async () => null);
+    const free = await eventsOf((await world.reached(await world.start('spend'))).id);
+    expect(free.at(-1)).toMatchObject({ event: 'run.completed', data: null });
   });
 
   it('waits for people where a budget says so, and goes beyond by what they allow', async () => {
