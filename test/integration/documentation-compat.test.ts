@@ -19,7 +19,9 @@ const pipelineOf = (tenant: string) =>
     inputs: {
       objects: { type: 'array', required: false },
       mode: { type: 'string', required: false },
+      max_retries: { type: 'integer', required: false },
       user_id: { type: 'string', required: false },
+      user_email: { type: 'string', required: false },
     },
     steps: [
       testStep('find', [], { uses: 'docs.pending' }),
@@ -86,17 +88,25 @@ describe('the older routes of documentation jobs', () => {
   });
 
   it('start a run with what was asked for, and say whose it is', async () => {
-    const body = { objectIds: ['s.a', 's.b'], options: { skipExisting: false }, triggeredByUserId: 'u-1' };
+    const by = { triggeredByUserId: 'u-1', triggeredByUserEmail: 'ada@example.org' };
+    const body = { objectIds: ['s.a', 's.b'], options: { regenerateAll: true, maxRetries: 5 }, ...by };
     const started = await ask('POST', '', { body });
     expect(started).toMatchObject({ status: 202, body: { status: 'queued' } });
     const id = String(started.body.jobId);
     const [run] = await sql<{ inputs: unknown }>(test.db, 'select inputs from cronwright.runs where id = $1', [id]);
-    expect(run?.inputs).toMatchObject({ objects: ['s.a', 's.b'], mode: 'regenerate_all', user_id: 'u-1' });
-    expect((await ask('GET', `/${id}`)).body).toMatchObject({
-      totalObjects: 2,
-      triggeredByUserId: 'u-1',
-      errorLog: [],
+    expect(run?.inputs).toEqual({
+      ...{ objects: ['s.a', 's.b'], mode: 'regenerate_all', max_retries: 5 },
+      ...{ user_id: 'u-1', user_email: 'ada@example.org' },
     });
+    expect((await ask('GET', `/${id}`)).body).toMatchObject({ totalObjects: 2, ...by, errorLog: [] });
+    const modeOf = async (options: object) => {
+      const { jobId } = (await ask('POST', '', { body: { options } })).body;
+      const text = "select inputs->>'mode' as mode from cronwright.runs where id = $1";
+      return (await sql<{ mode: string }>(test.db, text, [jobId]))[0]?.mode;
+    };
+    expect(await modeOf({ skipExisting: true })).toBe('skip_existing');
+    expect(await modeOf({ skipExisting: false })).toBe('regenerate_all');
+    expect(await modeOf({})).toBe('skip_existing');
   });
 
   it('tell nobody of the jobs of another tenant, and nothing of runs of other pipelines', async () => {
@@ -115,6 +125,39 @@ describe('the older routes of documentation jobs', () => {
     expect(await jobsOf('')).not.toContain(`${foreign} queued`);
     expect(await jobsOf('?organization=umbrella')).toEqual([`${foreign} queued`]);
     expect(await jobsOf('', { tenant: 'nobody' })).toEqual([]);
+  });
+
+  it('tell how far a job is, and when it will be over by the average of its objects', async () => {
+    const { id } = await enqueueRun(test.db, ours);
+    await sql(test.db, "update cronwright.queue set state = 'running', started_at = now() where run_id = $1", [id]);
+    const todo = ['a', 'b', 'c', 'd'].map((name) => ({ id: `s.${name}`, name }));
+    const put = (step: string, item: number, state: string, seconds: number | null, more: { output?: object } = {}) =>
+      sql(
+        test.db,
+        `insert into cronwright.step_runs (run_id, step, item, tenant, state, attempts, retries, token, output, error, started_at,
+          finished_at, rate_limited_ms)
+        values ($1, $2, $3::int4, 'acme', $4, 1, 0, 1, $5, $6, now(), now() + $7::float8 * interval '1 second', 0)`,
+        [
+          ...[id, step, item, state, more.output === undefined ? null : JSON.stringify(more.output)],
+          ...[state === 'failed' ? '{"name": "ServerError", "message": "it is down"}' : null, seconds],
+        ],
+      );
+    await put('find', -1, 'completed', 0, { output: { todo, skipped: [{ id: 's.e', name: 'e' }] } });
+    await put('write', 0, 'completed', 10);
+    await put('write', 1, 'failed', 20);
+    await put('write', 2, 'running', null);
+    const asked = Date.now();
+    const { body } = await ask('GET', `/${id}`);
+    expect(body).toMatchObject({
+      ...{ status: 'processing', totalObjects: 5, processedObjects: 1, failedObjects: 1, skippedObjects: 1 },
+      ...{ progressPercentage: 60, averageProcessingTimeMs: 15_000 },
+      ...{ currentObjectId: 's.c', currentObjectName: 'c', startedAt: expect.stringMatching(/^20/), completedAt: null },
+      errorLog: [{ objectId: 's.b', error: 'ServerError', message: 'it is down' }],
+    });
+    // Two objects are left.
+    const end = Date.parse(String(body.estimatedCompletionTime));
+    expect(end).toBeGreaterThanOrEqual(asked + 30_000);
+    expect(end).toBeLessThanOrEqual(Date.now() + 30_000);
   });
 
   it('pause, resume and cancel, and list by status', async () => {
