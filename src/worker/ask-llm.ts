@@ -57,20 +57,22 @@ interface Asked {
 const progressEveryMs = 100;
 
 export function createAskLlm(deps: AskLlmDeps): AttemptServices['askLlm'] {
-  /** Questions that attempts have put to threads, to tell one call of an attempt from the next. */
-  const spoken = new WeakMap<Attempt, number>();
+  /** Questions that attempts have put to each thread, to tell one call of an attempt from the next. */
+  const spoken = new WeakMap<Attempt, Map<string, number>>();
   const unpriced = new Set<string>();
 
   return async (attempt, request, ask, signal) => {
     checkLlmRequest(request);
     const chosen = chooseProvider(deps.settings, request);
-    if (chosen === undefined || attempt.dryRun) return answerWithout(attempt, request, chosen);
+    // Before anything is awaited: questions that are put at once are told apart by their order alone.
+    const exchange = attempt.dryRun ? undefined : exchangeOf(attempt, request);
+    if (chosen === undefined || attempt.dryRun) return answerWithout(attempt, request, chosen, exchange);
     if (request.schema !== undefined) checkSchema(request.schema.schema);
     const secret = secretOfKey(chosen, attempt.tenant);
     const find = (name: string) => deps.secrets.get(name);
     const key = await readKey(chosen, attempt.tenant, secret, find);
     const headers = await readHeaders(chosen, find);
-    const asked = await prepare(attempt, request, chosen, signal);
+    const asked = { ...(await prepare(attempt, request, chosen, signal)), exchange };
     const kept = await answerKept(asked);
     if (kept !== undefined) return kept;
     const rateLimitKey = secret === undefined ? `llm:${chosen.name}` : `llm:${chosen.name}/${secret}`;
@@ -97,14 +99,14 @@ export function createAskLlm(deps: AskLlmDeps): AttemptServices['askLlm'] {
     attempt: Attempt,
     request: LlmRequest,
     chosen: ChosenProvider | undefined,
+    exchange: Asked['exchange'],
   ): Promise<LlmAnswer> {
     if (chosen !== undefined && request.template === undefined) {
       const message = `dry run: ${chosen.model} of ${chosen.name} would be asked, and there is no template to go on with`;
       throw new StepError('fatal', message, { name: 'NoTemplate' });
     }
     const answer = await answerFromCheckedTemplate(request);
-    const exchange = attempt.dryRun ? undefined : exchangeOf(attempt, request)?.(answer.text);
-    if (exchange !== undefined) await deps.spending.settleCall(attempt, { exchange });
+    if (exchange !== undefined) await deps.spending.settleCall(attempt, { exchange: exchange(answer.text) });
     return answer;
   }
 
@@ -113,7 +115,7 @@ export function createAskLlm(deps: AskLlmDeps): AttemptServices['askLlm'] {
     request: LlmRequest,
     chosen: ChosenProvider,
     signal: AbortSignal,
-  ): Promise<Asked> {
+  ): Promise<Omit<Asked, 'exchange'>> {
     const thread = request.conversation;
     const said = thread === undefined ? [] : await deps.spending.loadConversation(attempt, thread);
     const messages = messagesOf(chosen, request, said);
@@ -121,14 +123,14 @@ export function createAskLlm(deps: AskLlmDeps): AttemptServices['askLlm'] {
     const { baseUrl, json } = chosen.provider;
     const decides = { provider: chosen.name, baseUrl, model: chosen.model, messages, schema: request.schema, json };
     const hash = promptHash({ ...decides, maxTokens, temperature, seed });
-    const exchange = exchangeOf(attempt, request);
-    return { attempt, request, chosen, messages, maxTokens, temperature, seed, hash, exchange, signal };
+    return { attempt, request, chosen, messages, maxTokens, temperature, seed, hash, signal };
   }
 
   function exchangeOf(attempt: Attempt, { conversation: thread, messages }: LlmRequest): Asked['exchange'] {
     if (thread === undefined) return undefined;
-    const n = (spoken.get(attempt) ?? 0) + 1;
-    spoken.set(attempt, n);
+    const counts = spoken.get(attempt) ?? new Map<string, number>();
+    const n = (counts.get(thread) ?? 0) + 1;
+    spoken.set(attempt, counts.set(thread, n));
     const key = `${attempt.idempotencyKey}/llm/${n}`;
     return (answer) => ({ thread, key, messages: [...messages, { role: 'assistant', content: answer }] });
   }

@@ -290,6 +290,22 @@ describe('a step that is tried again', () => {
     expect((await threadOf(done.id)).map(({ role }) => role)).toEqual(['user', 'assistant']);
   });
 
+  it('says nothing twice in several threads, in whatever order it puts its questions to them', async () => {
+    let attempts = 0;
+    script.runs.set('ask', async (ctx) => {
+      attempts += 1;
+      const request = { system: 'Be brief.', messages: [{ role: 'user' as const, content: 'Again?' }] };
+      for (const conversation of attempts === 1 ? ['one', 'two'] : ['two', 'one']) {
+        await ctx.llm.ask({ ...request, conversation });
+      }
+      if (attempts === 1) throw transient('after both');
+      return null;
+    });
+    const done = await run('one', 'Twice');
+    expect(attempts).toBe(2);
+    expect((await threadOf(done.id)).map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant']);
+  });
+
   it('goes on with what earlier steps have said', async () => {
     script.runs.set('first', ask({ conversation: 'main' }));
     script.runs.set('second', ask({ conversation: 'main', messages: [{ role: 'user', content: 'And then?' }] }));
