@@ -67,6 +67,11 @@ describe('documents', () => {
     expect(types.filter((type) => !readme.includes(`\`${type}\``))).toEqual([]);
   });
 
+  it('CONTRIBUTING says of every page of docs/ what it is for', () => {
+    const pages = readdirSync(join(packageRoot, 'docs')).filter((name) => name.endsWith('.md'));
+    expect(pages.filter((name) => !read('CONTRIBUTING.md').includes(`docs/${name}`))).toEqual([]);
+  });
+
   it('name files and folders of the program that are there', () => {
     const named = ['README.md', 'CONTRIBUTING.md', 'docs/ARCHITECTURE.md'].flatMap((document) =>
       [...read(document).matchAll(/`((?:src|test|config|plugins|docs|\.ci)\/[\w./-]+)`/g)].flatMap(
