@@ -1,5 +1,6 @@
 // The run that somebody means: its full id, the end of one, or `last`.
 import { CronwrightError } from '../domain/errors.ts';
+import { origins } from '../domain/run.ts';
 import type { List, RunAnswer } from './answers.ts';
 import type { DaemonClient } from './daemon-client.ts';
 import { showUtc } from './show-time.ts';
@@ -11,7 +12,9 @@ const partOfId = /^[0-9a-f-]{4,35}$/i;
 export async function findRunId(daemon: DaemonClient, text: string): Promise<string> {
   if (fullId.test(text)) return text.toLowerCase();
   if (text === 'last') {
-    const { items } = await daemon.get<List<RunAnswer>>('/runs', { limit: 1 });
+    // Of a run and its children it is the run that somebody means.
+    const origin = origins.filter((one) => one !== 'parent').join(',');
+    const { items } = await daemon.get<List<RunAnswer>>('/runs', { limit: 1, origin });
     if (items[0]) return items[0].id;
     throw new CronwrightError('not_found', 'there is no run yet');
   }

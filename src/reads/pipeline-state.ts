@@ -100,7 +100,8 @@ function phaseUnderWay(steps: readonly StepView[]): StepView | undefined {
   const busy = steps.find(({ state }) => state === 'running' || state === 'waiting');
   if (busy) return busy;
   const hasBegun = steps.some(({ state }) => state !== 'pending');
-  return hasBegun ? steps.find(({ state }) => state === 'pending' || state === 'failed') : undefined;
+  // After the last one the run has its end still to come, and steps that are no phase.
+  return hasBegun ? (steps.find(({ state }) => state === 'pending' || state === 'failed') ?? steps.at(-1)) : undefined;
 }
 
 function phaseStateOf(

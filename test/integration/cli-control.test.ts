@@ -50,6 +50,12 @@ describe('commands that control runs', () => {
     expect([refused.code, refused.err]).toEqual([1, expect.stringContaining('is running and cannot become pending')]);
   });
 
+  it('mean by `last` the newest run that somebody or something started, not a child of it', async () => {
+    const { id } = await enqueueRun(db, docs);
+    await enqueueRun(db, docs, { origin: 'parent', parentId: id });
+    expect(await run(['pause', 'last'])).toMatchObject({ code: 0, out: `${id}: paused.\n` });
+  });
+
   it('pause and resume a pipeline and the tenant, and show it in the queue', async () => {
     await enqueueRun(db, docs);
     const paused = await run(['pause', '--pipeline', 'docs', '--reason', 'a bad release', '--until', '2h']);

@@ -27,27 +27,25 @@ const byName: Readonly<Record<string, readonly OlderName[]>> = {
   'step.children_started': ['PHASE_STARTED'],
   'step.completed': ['PHASE_COMPLETED', 'CHECKPOINT_CREATED'],
   'step.failed': ['ERROR_OCCURRED', 'PHASE_FAILED'],
-  'step.retried': ['ERROR_OCCURRED'],
-  'item.failed': ['ERROR_OCCURRED'],
-  'item.completed': ['CHECKPOINT_CREATED'],
-  'step.event.subtask_generated': ['SUBTASK_GENERATED'],
-  'step.event.checkpoint_created': ['CHECKPOINT_CREATED'],
 };
 
-/** What a part of a run comes to is told by the run whose part it is. */
-const toldByParts: ReadonlySet<string> = new Set([
-  'step.retried',
-  'item.failed',
-  'item.completed',
-  'step.event.subtask_generated',
-  'step.event.checkpoint_created',
-]);
+/** What is told within a phase, and begins it where nothing of it was told before: the start of a young step is told late or never. */
+const withinPhase: Readonly<Record<string, OlderName>> = {
+  'step.retried': 'ERROR_OCCURRED',
+  'item.failed': 'ERROR_OCCURRED',
+  'item.completed': 'CHECKPOINT_CREATED',
+  'step.event.subtask_generated': 'SUBTASK_GENERATED',
+  'step.event.checkpoint_created': 'CHECKPOINT_CREATED',
+};
 
 export function olderNamesOf(
   { event, data }: Pick<Transition, 'event' | 'data'>,
   isPart: boolean,
 ): readonly OlderName[] {
-  if (isPart && !toldByParts.has(event)) return [];
+  const within = withinPhase[event];
+  // What a part of a run comes to, and the phase itself, is told by the run whose part it is.
+  if (isPart) return within ? [within] : [];
+  if (within) return ['PHASE_STARTED', within];
   if (event === 'run.claimed') return isFirstClaim(data) ? ['PIPELINE_STARTED'] : [];
   if (event.startsWith('alert.')) return ['ERROR_OCCURRED'];
   return byName[event] ?? [];

@@ -7,8 +7,8 @@ import type { OlderName } from './older-names.ts';
 const mostPhases = 10_000;
 
 /**
- * Says each event in older words, once for all who want those: as none, one or two events. A step that is over before anyone
- * looked has no start of its own, so its phase gets one here.
+ * Says each event in older words, once for all who want those: as none, one or more events. A step that tells something or is over
+ * before anyone looked has no start of its own yet, so its phase gets one here.
  */
 export function createOlderWords(): (framed: FramedEvent) => readonly FramedEvent[] {
   const said = new WeakMap<LiveEvent, readonly FramedEvent[]>();

@@ -42,6 +42,11 @@ describe('a run in older words', () => {
     expect(stateOf(runIn('pending'), 'completed', 'completed')).toBe('GENERATING_PROMPTS');
   });
 
+  it('is in its last phase until it has ended', () => {
+    expect(stateOf(runIn('running'), 'completed', 'completed', 'completed')).toBe('GENERATING_PROMPTS');
+    expect(stateOf(runIn('running'), 'completed', 'completed', 'skipped')).toBe('GENERATING_PROMPTS');
+  });
+
   it('is in the phase that will be tried again', () => {
     expect(stateOf(runIn('retrying'), 'completed', 'failed')).toBe('ENRICHING');
   });
@@ -59,6 +64,15 @@ describe('a run in older words', () => {
     expect(phasesOf(runIn('failed'), 'failed', neverBegun)).toEqual(['FAILED', 'SKIPPED', 'PENDING']);
     expect(phasesOf(runIn('retrying'), 'failed')[0]).toBe('RETRYING');
     expect(phasesOf(runIn('paused'), 'completed', 'compensated')).toEqual(['COMPLETED', 'PENDING', 'PENDING']);
+  });
+
+  it('has a phase of its own for each step that a pipeline adds, by its label or else its id', () => {
+    const review = { step: 'review', label: 'Reviewing by peers', kind: 'step', state: 'running' } as StepView;
+    const bare = { step: 'publish', label: null, kind: 'step', state: 'pending' } as StepView;
+    const all = [...stepsIn('completed', 'completed', 'completed'), review, bare];
+    const { state, phases } = describePipelineState(runIn('running'), all);
+    expect(state).toBe('REVIEWING_BY_PEERS');
+    expect(phases.slice(3).map(({ name }) => name)).toEqual(['REVIEWING_BY_PEERS', 'PUBLISH']);
   });
 
   it('names phases by their labels, and leaves out what runs at the end in any case', () => {

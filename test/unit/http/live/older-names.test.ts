@@ -58,6 +58,18 @@ describe('the stream in older words', () => {
     expect(inOlderWords(...tried, ...again)).toEqual(once);
   });
 
+  it('begins a phase before what is told within it', () => {
+    const told = ['step.event.subtask_generated', 'step.event.checkpoint_created', 'step.retried'];
+    for (const name of [...told, 'item.completed', 'item.failed']) {
+      const said = inOlderWords(eventOf(name, { step: 'a' }), eventOf('step.completed', { step: 'a' }));
+      expect(
+        said.filter((word) => word.startsWith('PHASE_')),
+        name,
+      ).toEqual(['PHASE_STARTED', 'PHASE_COMPLETED']);
+      expect(said[0], name).toBe('PHASE_STARTED');
+    }
+  });
+
   it('starts a pipeline with the first claim only', () => {
     expect(inOlderWords(eventOf('run.claimed', { data: { token: 2 } }))).toEqual([]);
   });
