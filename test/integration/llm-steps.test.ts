@@ -226,6 +226,26 @@ describe('a step that asks a model', () => {
     expect((await ended(id)).state).toBe('completed');
   });
 
+  it('shows it beside what the step says of itself, and is no further by it', async () => {
+    script.runs.set('ask', async (ctx, input) => {
+      ctx.progress({ done: 1, total: 4, message: 'page 2' });
+      return ask()(ctx, input);
+    });
+    stub.next({ kind: 'stall', afterTokens: 8 });
+    const id = await start('one', 'Tell me slowly, page by page');
+    const seen = await eventually(async () => {
+      const found = await getRun(test.db, 'default', id);
+      if (!found.message?.includes('about')) throw new Error(`the run says ${found.message}`);
+      return found;
+    });
+    expect([seen.message, seen.progress]).toEqual([
+      expect.stringMatching(/^ask: page 2 \(stub-1: about \d+ tokens\)$/),
+      25,
+    ]);
+    stub.release();
+    expect((await ended(id)).state).toBe('completed');
+  });
+
   it('pays for an answer that does not fit, and asks again', async () => {
     const schema = {
       name: 'count',
