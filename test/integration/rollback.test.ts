@@ -60,6 +60,7 @@ const pipelines: Pipeline[] = [
     testStep('child', ['a'], { uses: 'test.undo', retry: once, queue: 'default', ...undoing }),
     step('c', ['child']),
   ]),
+  pipeline('hanging', [step('a', [], { compensate: { timeoutMs: 100, retry: once } }), step('b', ['a'])]),
   pipeline('mail', [step('a'), step('send', ['a'], { uses: 'test.final' }), step('c', ['send'])]),
   pipeline('limited', [step('a'), step('called', ['a'], { rateLimitKey: 'peer' })]),
   pipeline('spared', [step('a', [], { compensate: false }), step('b', ['a'])]),
@@ -182,6 +183,13 @@ describe.each(engineVariants)('a rollback on $name', (variant) => {
     expect(names().filter((name) => name === 'a')).toHaveLength(3);
     const views = await runSteps(test.db, 'default', id);
     expect(views.find((view) => view.step === 'a')?.compensation).toMatchObject({ state: 'completed', attempts: 3 });
+  });
+
+  it('ends a compensation at its own timeout, and says that it failed', async () => {
+    script.failures.set('b', [fatal()]);
+    gate(script, 'undo a');
+    const id = await world.start('hanging');
+    expect((await world.reached(id, ['rollback_failed'])).message).toContain('could not undo a: TimeoutError');
   });
 
   it('waits for a compensation that is retried later, without a worker', async () => {
