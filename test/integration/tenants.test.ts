@@ -133,6 +133,17 @@ describe.each(engineVariants)('tenants on $name', ({ kind }) => {
     expect(rows[1]?.worker).toEqual(expect.any(String));
   });
 
+  it('has an index for whoever asks for the newest run of a pipeline of a tenant', async () => {
+    const rows = await sql(
+      test.db,
+      `explain select run_id, state from cronwright.scheduled_runs
+      where tenant_id = 'default' and config_id = 'backup' order by run_id desc limit 1`,
+    );
+    const plan = rows.map((row) => Object.values(row)[0]).join('\n');
+    expect(plan).toContain('runs_of_pipeline');
+    expect(plan).not.toContain('Sort');
+  });
+
   it('has an index for whoever asks the queue what comes next', async () => {
     const rows = await sql(
       test.db,

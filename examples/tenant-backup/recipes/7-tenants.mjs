@@ -10,7 +10,9 @@ const { id } = await post('/pipelines/tenant-backup/runs', { dry_run: true }, te
 await finished([id], tenant('bolt'));
 const summary = await get('/tenants/bolt');
 console.log(summary.by_pipeline);
-assert.equal((await get(`/runs/${id}`, tenant('bolt'))).tenant, 'bolt');
+const run = await get(`/runs/${id}`, tenant('bolt'));
+assert.equal(run.tenant, 'bolt');
+assert.equal(run.state, 'completed', run.error?.message);
 const foreign = await ask('GET', `/runs/${id}`, undefined, tenant('acme'));
 console.log('asked for by another tenant:', foreign.status);
 assert.equal(foreign.status, 404);

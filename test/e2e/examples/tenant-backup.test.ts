@@ -10,10 +10,12 @@ import example from '../../../examples/tenant-backup/example.ts';
 import { packageRoot } from '../../../src/base/package-root.ts';
 import { createDaemonFolder, type DaemonFolder, eventually } from '../../support/daemon-process.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
+import { hasPgTools } from '../../support/has-pg-tools.ts';
 import { cronwright } from '../../unit/cli/memory-context.ts';
 
 const recipes = join(packageRoot, 'examples/tenant-backup/recipes');
 
+const hasTools = await hasPgTools();
 let folder: DaemonFolder;
 let server: TestDatabase;
 let open: OpenExample;
@@ -23,6 +25,7 @@ let away: string;
 let pid: string;
 
 beforeAll(async () => {
+  if (!hasTools) return;
   folder = await createDaemonFolder();
   // An embedded database that is there already: the daemon of the example needs no initdb.
   await folder.dataDir('daemon');
@@ -33,7 +36,7 @@ beforeAll(async () => {
   writeFileSync(
     join(bin, 'pg_dump'),
     `#!/bin/sh
-    real=/usr/bin/pg_dump; [ -x "$real" ] || real=$(PATH=\${PATH#*:} command -v pg_dump)
+    real=$(PATH=\${PATH#*:} command -v pg_dump)
     if [ "$1" != --version ] && [ -e ${endless} ]; then echo $$ > ${pid}; while printf %0100d 0; do sleep 0.02; done; exit 1; fi
     if [ "$1" != --version ] && [ -e ${away} ]; then
       echo "pg_dump: error: connection to server at \\"db\\" failed: Connection refused" >&2; exit 1
@@ -52,7 +55,7 @@ afterAll(async () => {
 
 const dumpsOf = (tenant: string) => readdirSync(join(open.daemon().dataDir, 'dumps', tenant, 'nightly'));
 
-describe('the backups of three tenants', () => {
+describe.runIf(hasTools)('the backups of three tenants', () => {
   it('are made, verified, rolled up and told of; a dump restored once more has the rows of its database', async () => {
     const { runs } = open.prepared;
     const finished = await Promise.all(runs.slice(0, -1).map(async (run) => open.finish(await open.start(run))));
@@ -88,7 +91,8 @@ describe('the backups of three tenants', () => {
     const { state, steps } = await open.finish(run);
     expect(state).toBe('completed');
     const completed = steps.filter((one) => one.state === 'completed').map(({ step }) => step);
-    expect(completed).toEqual(['dump', 'verify', 'rotate', 'roll_up', 'tell']);
+    // Old dumps go at last: whatever fails before leaves them.
+    expect(completed).toEqual(['dump', 'verify', 'roll_up', 'tell', 'rotate']);
     const added = dumpsOf('acme').filter((name) => !before.includes(name));
     expect(added).toEqual([`acme-${run.id}.dump`]);
   });
@@ -140,7 +144,7 @@ describe('the backups of three tenants', () => {
   });
 });
 
-describe('the recipes', () => {
+describe.runIf(hasTools)('the recipes', () => {
   const scripts = readdirSync(recipes).filter((name) => /^\d/.test(name));
 
   it('are seven', () => {
