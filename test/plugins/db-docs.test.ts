@@ -240,6 +240,21 @@ describe('docs.describe_object', () => {
     expect(errorOf(unknown)).toMatchObject({ class: 'item', name: 'ObjectNotFound' });
   });
 
+  it('is tried three times again unless told otherwise', async () => {
+    const object = await described('shop.customers');
+    const llm = () => {
+      throw new StepError('transient', 'the model is down', { name: 'ServerError' });
+    };
+    const classes: string[] = [];
+    let checkpoint: Json | undefined;
+    for (let attempt = 1; attempt <= 4; attempt += 1) {
+      const ran = await run('docs.describe_object', { object }, { llm, ...(checkpoint && { checkpoint }) });
+      classes.push(errorOf(ran).class);
+      checkpoint = ran.recorded.checkpoint as Json;
+    }
+    expect(classes).toEqual(['transient', 'transient', 'transient', 'item']);
+  });
+
   it('neither asks nor stores in a dry run', async () => {
     const object = await described('shop.customers');
     const llm = () => {
