@@ -71,7 +71,7 @@ export class AttemptContext implements StepContext {
   #asked: Map<string, number> | undefined;
   #open: readonly OpenQuestion[] | undefined;
   #started = 0;
-  #appended = 0;
+  #appended: Map<string, number> | undefined;
 
   constructor(attempt: Attempt, services: AttemptServices, mask: SecretMask) {
     this.idempotencyKey = attempt.idempotencyKey;
@@ -272,8 +272,10 @@ export class AttemptContext implements StepContext {
       append: (given, thread = 'main') =>
         this.#whileRunning(() => {
           const messages = this.#masked(given, 'messages') as unknown as LlmMessage[];
-          this.#appended += 1;
-          const to = { thread: this.#clean(thread), key: `${this.idempotencyKey}/${this.#appended}` };
+          this.#appended ??= new Map();
+          const n = (this.#appended.get(thread) ?? 0) + 1;
+          this.#appended.set(thread, n);
+          const to = { thread: this.#clean(thread), key: `${this.idempotencyKey}/${n}` };
           return this.#services.appendConversation(this.#attempt, messages, to);
         }),
     };
