@@ -1,6 +1,7 @@
 // A run of the pipeline worksheet in the words of an older system: status, current step, prompt to PDF, error and retries; derived, never stored.
 import { z } from 'zod';
 import { type Queryable, statement } from '../db/database.ts';
+import { CronwrightError } from '../domain/errors.ts';
 import { importedRunId } from '../domain/imported-run.ts';
 import { isUuid } from './cursor.ts';
 import { getRun, type RunDetail, runNotFound } from './get-run.ts';
@@ -27,7 +28,9 @@ export const worksheetJob = z
     latex: z.string().describe('as it is now: edited and repaired; empty until it is there'),
     pdf_url: z.string().describe('from the daemon’s root; empty until it is there'),
     error_message: z.string().describe('of the step that failed last; empty where none did'),
-    error_log: z.string(),
+    error_log: z
+      .string()
+      .describe('what the program printed, or else the error whole, as JSON; empty where none failed'),
     conversation_id: z.uuid().describe('the run, whose thread main it is'),
     retry_count: z.int().describe('repairs that were tried'),
     max_retries: z.int(),
@@ -54,10 +57,15 @@ const rules = statement(
 export async function requireWorksheetRun(db: Queryable, tenant: string, id: string): Promise<RunDetail> {
   const ids = [...(isUuid(id) ? [id] : []), importedRunId(tenant, worksheetPipeline, id)];
   for (const one of ids) {
-    const run = await getRun(db, tenant, one).catch(() => undefined);
+    const run = await getRun(db, tenant, one).catch(noneThere);
     if (run?.pipeline === worksheetPipeline) return run;
   }
   throw runNotFound(id);
+}
+
+/** A database that is away is no job that is not there. */
+function noneThere(error: unknown): undefined {
+  if (!(error instanceof CronwrightError) || error.code !== 'not_found') throw error;
 }
 
 /** Throws `not_found`, also for runs of other pipelines. */
@@ -80,7 +88,7 @@ export async function getWorksheetJob(db: Queryable, tenant: string, id: string)
     latex: text(compile.source) || latestSource(run) || text(outputOf('latex.generate').source),
     pdf_url: text(compile.url),
     error_message: error?.message ?? '',
-    error_log: text((error?.details as { log?: unknown } | null | undefined)?.log),
+    error_log: error === undefined ? '' : logOf(error),
     conversation_id: run.id,
     retry_count: fixes.length,
     max_retries: rows[0]?.most ?? 0,
@@ -132,6 +140,11 @@ function errorOf(run: RunDetail, steps: ReadonlyMap<string, StepView>): Shown | 
   if (form?.error) return { ...form.error, message: asked?.message ?? form.error.message };
   if (run.state === 'completed') return undefined;
   return [...steps.values()].find(({ error }) => error !== null)?.error ?? run.error ?? undefined;
+}
+
+function logOf(error: Shown): string {
+  const log = text((error.details as { log?: unknown } | null | undefined)?.log);
+  return log === '' ? JSON.stringify(error) : log;
 }
 
 /** What the newest edit or repair has put in place, or was asked about. */
