@@ -10,9 +10,11 @@ import type { Json, LlmAnswer, LlmRequest } from '../../src/steps/api.ts';
 import type { Attempt } from '../../src/steps/attempt-services.ts';
 import { createObservedStep } from '../../src/steps/observed-step.ts';
 import { createRecorded, createRecordingServices } from '../../src/steps/testing/recording-services.ts';
+import { hasPdflatex } from '../support/has-pdflatex.ts';
 import { errorOf, outputOf, type Ran, runStep, stepOf } from '../support/step-context.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
+const isThere = hasPdflatex();
 const article = (body: string, preamble = '') =>
   `\\documentclass{article}\n${preamble}\\begin{document}\n${body}\n\\end{document}\n`;
 
@@ -134,6 +136,11 @@ describe('steps that ask', () => {
       expect(request?.template).not.toBe('');
     }
     expect(new Set(requests.map((request) => request?.system)).size).toBe(requests.length);
+    // Those that answer with a document.
+    for (const request of [requests[1], requests[5]]) {
+      expect(request?.system).toMatch(/Answer with ONLY .*valid LaTeX/s);
+      expect(request?.system).toMatch(/Standard packages only/);
+    }
   });
 
   it('takes a document out of fences and courtesies', async () => {
@@ -171,7 +178,7 @@ describe('steps that ask', () => {
 
 describe('latex.fix without a model', () => {
   const good = article('Text with 5\\% and a\\_b.');
-  it.each([
+  it.runIf(isThere).each([
     ['an unescaped &', article('Salt & pepper')],
     ['an unescaped _', article('the file a_b')],
     ['an unescaped #', article('number #1')],
@@ -218,7 +225,7 @@ describe('latex.fix without a model', () => {
   });
 });
 
-describe('the LaTeX of a plan', () => {
+describe.runIf(isThere)('the LaTeX of a plan', () => {
   it('compiles whatever its texts say', async () => {
     const nasty = '\\input{/etc/passwd} $x_1^2$ 50% & #1 ~ "q" {} [opt] \\end{document} 中';
     const exercises = [{ question: `[1] ${nasty}`, answer: nasty }];
