@@ -20,6 +20,12 @@ export function reportItem(run: LiveRun, step: CompiledStep, message: string, cl
   raise(run, run.progress, step, message, clock);
 }
 
+/** A step waits for people. What it has said of itself stays. */
+export function reportStepAsks(run: LiveRun, step: CompiledStep, clock: Clock): void {
+  if (run.message?.startsWith(labelOf(step))) return;
+  raise(run, run.progress, step, undefined, clock);
+}
+
 /** A step has completed, or failed and is passed over. */
 export function reportStepDone(run: LiveRun, step: CompiledStep, clock: Clock): void {
   raise(run, step.progress, step, undefined, clock);
@@ -31,9 +37,13 @@ export function reportStepSkipped(run: LiveRun, step: CompiledStep, clock: Clock
 }
 
 function raise(run: LiveRun, value: number, step: CompiledStep, message: string | undefined, clock: Clock): void {
-  const label = step.definition.label ?? step.definition.id;
+  const label = labelOf(step);
   raiseTo(run, value, clock);
   run.message = message === undefined ? label : `${label}: ${message}`;
+}
+
+function labelOf({ definition }: CompiledStep): string {
+  return definition.label ?? definition.id;
 }
 
 function raiseTo(run: LiveRun, value: number, clock: Clock): void {

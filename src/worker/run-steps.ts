@@ -20,7 +20,7 @@ import {
   toStepScope,
 } from './live-run.ts';
 import type { AttemptsEnd } from './run-attempts.ts';
-import { reportStepDone, reportStepSkipped } from './run-progress.ts';
+import { reportStepAsks, reportStepDone, reportStepSkipped } from './run-progress.ts';
 import { whileOurs } from './while-ours.ts';
 
 type Wait = AttemptsEnd & { kind: 'waiting' };
@@ -232,6 +232,7 @@ function noteEnd(run: LiveRun, step: CompiledStep, progress: StepProgress, end: 
     // What people or children end may end before its time: only a retry is held back until then.
     const isHeldBack = end.waitKind === 'step_retry' || end.waitKind === 'rate_limit';
     progress.notBefore = isHeldBack && Number.isFinite(end.untilMs) ? end.untilMs : 0;
+    if (isForPeople(end.waitKind)) reportStepAsks(run, step, deps.clock);
     const reason = end.waitKind === 'step_retry' ? 'retry' : end.waitKind;
     noteStep(run, step, undefined, progress, { event: 'step.waiting', attempt, reason }, deps.clock);
     progress.state = 'pending';

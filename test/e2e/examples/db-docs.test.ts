@@ -154,7 +154,9 @@ describe('documenting three objects', () => {
       return items.find(({ run_id: runId }) => runId === id);
     });
     expect(wait.message).toBe('Document 3 objects for an expected $0.15 - $0.30?');
-    expect(await job(id)).toMatchObject({ status: 'processing', totalObjects: 3, progressPercentage: 0 });
+    expect(await until(id, 'asked', ({ message }) => message.startsWith('Waiting'))).toMatchObject({
+      ...{ status: 'processing', totalObjects: 3, progressPercentage: 0, message: 'Waiting for approval of the cost' },
+    });
     expect(stub.requests).toEqual([]);
     await daemon.post(`/runs/${id}/signal`, { decision: 'approve' });
     const seen = new Map<number, Job>();
@@ -253,7 +255,7 @@ describe('documenting three objects', () => {
     const { items } = await daemon.get<{ items: { event: string; data: { layer?: string } }[] }>(`/runs/${id}/events`);
     const failures = items.filter(({ event }) => event === 'step.event.layer_failed');
     expect(failures.map(({ data }) => data)).toMatchObject([
-      { object_id: ids[1], layer: 'summary', class: 'fatal' },
+      { object_id: ids[1], layer: 'summary', class: 'fatal', duration_ms: expect.any(Number) },
       { object_id: ids[2], layer: 'summary', class: 'transient' },
     ]);
   });
