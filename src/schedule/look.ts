@@ -135,11 +135,15 @@ async function findOut(
 /** All that is there at the first look, however many answers that takes: of none of it a run starts. */
 async function skipAll(...[row, sensor, pipeline, look, signal, deps]: LookArguments): Promise<LookResult | undefined> {
   const startedAt = deps.clock.monotonic();
+  let leftMs = row.definition.timeoutMs;
   for (let cursor = row.cursor; ; ) {
-    const found = await lookFrom({ ...row, cursor }, sensor, pipeline, look, signal, deps);
+    // All of them together: the lease is for one timeout.
+    const definition = { ...row.definition, timeoutMs: Math.ceil(leftMs) };
+    const found = await lookFrom({ ...row, cursor, definition }, sensor, pipeline, look, signal, deps);
     if (!found?.more) return found;
     cursor = JSON.stringify(found.cursor);
-    if (deps.clock.monotonic() - startedAt < row.definition.timeoutMs) continue;
+    leftMs = row.definition.timeoutMs - (deps.clock.monotonic() - startedAt);
+    if (leftMs > 0) continue;
     throw new LookFailure('timeout', 'TimeoutError: what is there at the first look is too much for its timeout');
   }
 }

@@ -27,6 +27,8 @@ const mostLooks = 8;
 /** Longest and shortest wait between two times this node asks which are due, in milliseconds. */
 const longestWaitMs = 60_000;
 const shortestWaitMs = 20;
+/** The same while one is due whose look of before has not ended here: its end is told. */
+const underWayWaitMs = 1_000;
 /** Milliseconds that a stop waits for looks on their way. */
 const endWithinMs = 2_000;
 
@@ -47,9 +49,10 @@ export function createSensorWatch(options: SensorWatchOptions): SensorWatch {
     await lookOnce(row, sensor, ending.signal, deps, services.discard);
   }
 
-  function begin(row: DueSensor): void {
+  /** False where its look of before is under way. */
+  function begin(row: DueSensor): boolean {
     const key = `${row.tenant}/${row.id}`;
-    if (running.has(key)) return;
+    if (running.has(key)) return false;
     const looked = look(row)
       // The lease brings it back.
       .catch((error) => events.emit('service.crashed', { service: 'sensors', error: String(error) }))
@@ -58,12 +61,13 @@ export function createSensorWatch(options: SensorWatchOptions): SensorWatch {
         changed.wake();
       });
     running.set(key, looked);
+    return true;
   }
 
-  async function waitMs(): Promise<number> {
+  async function waitMs(leastMs: number): Promise<number> {
     if (running.size >= mostLooks) return longestWaitMs;
     const nextMs = (await nextSensorMs(db, types)) ?? longestWaitMs;
-    return Math.min(Math.max(Math.ceil(nextMs), shortestWaitMs), longestWaitMs);
+    return Math.min(Math.max(Math.ceil(nextMs), leastMs), longestWaitMs);
   }
 
   const loop = createLoopService({
@@ -73,8 +77,9 @@ export function createSensorWatch(options: SensorWatchOptions): SensorWatch {
         const limit = mostLooks - running.size;
         const rows = limit > 0 ? await findDueSensors(db, { types, limit }) : [];
         if (rows.length > 0) await options.followConfig(rows[0]?.configSeq ?? 0);
-        for (const row of rows) begin(row);
-        await changed.wait(await waitMs(), signal);
+        const begun = rows.filter(begin);
+        const leastMs = begun.length < rows.length ? underWayWaitMs : shortestWaitMs;
+        await changed.wait(await waitMs(leastMs), signal);
       }
     },
     onCrash: (error) => events.emit('service.crashed', { service: 'sensors', error: String(error) }),
