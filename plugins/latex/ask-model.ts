@@ -16,6 +16,15 @@ export interface ModelChoice {
   conversation: string;
 }
 
+/** What all of them declare of themselves. */
+export const asksModel = {
+  effects: 'none',
+  idempotency: 'natural',
+  isolation: 'inline',
+  weight: 'light',
+  irreversible: 'what was spent on a model is spent',
+} as const;
+
 type Kind = 'design' | 'generate' | 'fix' | 'refine' | 'describe' | 'tags';
 
 export function askModel(

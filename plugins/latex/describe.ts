@@ -1,7 +1,7 @@
 // Step latex.describe: one sentence that tells what a document is.
 import { defineStep } from 'cronwright/plugin';
 import { z } from 'zod';
-import { askModel, modelInput, plainAnswer, spentFields, spentOn } from './ask-model.ts';
+import { askModel, asksModel, modelInput, plainAnswer, spentFields, spentOn } from './ask-model.ts';
 import { countExercises, type DocumentDesign, documentDesign } from './document-design.ts';
 
 const input = z.strictObject({ design: documentDesign, ...modelInput });
@@ -14,11 +14,7 @@ export const describe = defineStep({
   description: 'Describes a planned document in one sentence.',
   input,
   output,
-  effects: 'none',
-  idempotency: 'natural',
-  isolation: 'inline',
-  weight: 'light',
-  irreversible: 'what was spent on a model is spent',
+  ...asksModel,
   async run(ctx, { design, ...choice }) {
     const question = `Describe this document in one sentence.\n\n${JSON.stringify(design)}`;
     const answer = await askModel(ctx, 'describe', choice, { question, template: sentenceOf(design) });

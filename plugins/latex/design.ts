@@ -2,7 +2,7 @@
 import { defineStep } from 'cronwright/plugin';
 import { z } from 'zod';
 import { jsonSchemaOf, parseAnswer } from './answer-schema.ts';
-import { askModel, modelInput, spentFields, spentOn } from './ask-model.ts';
+import { askModel, asksModel, modelInput, spentFields, spentOn } from './ask-model.ts';
 import { documentDesign } from './document-design.ts';
 import { planWorksheet } from './plan-worksheet.ts';
 
@@ -14,11 +14,7 @@ export const design = defineStep({
   description: 'Plans a document: title, sections, exercises.',
   input,
   output,
-  effects: 'none',
-  idempotency: 'natural',
-  isolation: 'inline',
-  weight: 'light',
-  irreversible: 'what was spent on a model is spent',
+  ...asksModel,
   async run(ctx, { prompt, ...choice }) {
     const answer = await askModel(ctx, 'design', choice, {
       question: prompt,

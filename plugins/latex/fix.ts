@@ -1,7 +1,7 @@
 // Step latex.fix: a document that does not compile to one that may; made for `ai_fix` of a step latex.compile.
 import { defineStep, StepError } from 'cronwright/plugin';
 import { z } from 'zod';
-import { askModel, modelInput, spentFields, spentOn } from './ask-model.ts';
+import { askModel, asksModel, modelInput, spentFields, spentOn } from './ask-model.ts';
 import { documentIn, documentSource } from './document-source.ts';
 import { repairSource } from './repair-source.ts';
 
@@ -27,11 +27,7 @@ export const fix = defineStep({
   description: 'Repairs a LaTeX document by the error it gave.',
   input,
   output,
-  effects: 'none',
-  idempotency: 'natural',
-  isolation: 'inline',
-  weight: 'light',
-  irreversible: 'what was spent on a model is spent',
+  ...asksModel,
   async run(ctx, { source, error, line, snippet, log, ...choice }) {
     const repaired = repairSource(source, error, line ?? undefined);
     const parts = [

@@ -1,7 +1,7 @@
 // Step latex.generate: the plan of a document to its LaTeX.
 import { defineStep } from 'cronwright/plugin';
 import { z } from 'zod';
-import { askModel, modelInput, spentFields, spentOn } from './ask-model.ts';
+import { askModel, asksModel, modelInput, spentFields, spentOn } from './ask-model.ts';
 import { documentDesign } from './document-design.ts';
 import { documentIn } from './document-source.ts';
 import { renderDocument } from './render-document.ts';
@@ -14,11 +14,7 @@ export const generate = defineStep({
   description: 'Writes the LaTeX of a planned document.',
   input,
   output,
-  effects: 'none',
-  idempotency: 'natural',
-  isolation: 'inline',
-  weight: 'light',
-  irreversible: 'what was spent on a model is spent',
+  ...asksModel,
   async run(ctx, { design, ...choice }) {
     const question = `Write the LaTeX of this document.\n\n${JSON.stringify(design, null, 1)}`;
     const answer = await askModel(ctx, 'generate', choice, { question, template: renderDocument(design) });

@@ -1,7 +1,7 @@
 // Step latex.refine: the request for a document and what somebody wants changed about it, as one new request.
 import { defineStep } from 'cronwright/plugin';
 import { z } from 'zod';
-import { askModel, modelInput, plainAnswer, spentFields, spentOn } from './ask-model.ts';
+import { askModel, asksModel, modelInput, plainAnswer, spentFields, spentOn } from './ask-model.ts';
 
 const input = z.strictObject({
   prompt: z.string().min(1).max(100_000),
@@ -18,11 +18,7 @@ export const refine = defineStep({
   description: 'Applies what somebody says about a document to the request for it.',
   input,
   output,
-  effects: 'none',
-  idempotency: 'natural',
-  isolation: 'inline',
-  weight: 'light',
-  irreversible: 'what was spent on a model is spent',
+  ...asksModel,
   async run(ctx, { prompt, message, ...choice }) {
     const wanted = [message]
       .flat()

@@ -2,7 +2,7 @@
 import { defineStep } from 'cronwright/plugin';
 import { z } from 'zod';
 import { jsonSchemaOf, parseAnswer } from './answer-schema.ts';
-import { askModel, modelInput, spentFields, spentOn } from './ask-model.ts';
+import { askModel, asksModel, modelInput, spentFields, spentOn } from './ask-model.ts';
 import { type DocumentDesign, documentDesign } from './document-design.ts';
 
 const mostTags = 8;
@@ -19,11 +19,7 @@ export const tags = defineStep({
   description: 'Gives a planned document its tags.',
   input,
   output,
-  effects: 'none',
-  idempotency: 'natural',
-  isolation: 'inline',
-  weight: 'light',
-  irreversible: 'what was spent on a model is spent',
+  ...asksModel,
   async run(ctx, { design, ...choice }) {
     const answer = await askModel(ctx, 'tags', choice, {
       question: `Give this document its tags.\n\n${JSON.stringify(design)}`,

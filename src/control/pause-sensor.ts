@@ -2,16 +2,8 @@
 import { statement } from '../db/database.ts';
 import { CronwrightError } from '../domain/errors.ts';
 import type { ControlContext } from './control-context.ts';
+import type { PauseRequest } from './pause-schedule.ts';
 import { sensorNotFound } from './sensor-not-found.ts';
-
-export interface PauseSensorRequest {
-  tenant: string;
-  id: string;
-  actor: string;
-  reason?: string | undefined;
-  /** When it goes on by itself; absent: when somebody resumes it. */
-  until?: Date | undefined;
-}
 
 // The raised version takes a look that is under way its right to commit.
 const pause = statement(
@@ -25,7 +17,7 @@ const pause = statement(
 );
 
 /** Throws `not_found`, and `invalid_input` where `until` has passed. */
-export async function pauseSensor(context: ControlContext, request: PauseSensorRequest): Promise<void> {
+export async function pauseSensor(context: ControlContext, request: PauseRequest): Promise<void> {
   const { tenant, id, actor, reason, until } = request;
   if (until && until.getTime() <= context.clock.now()) {
     throw new CronwrightError('invalid_input', `"until" is ${until.toISOString()}, which has passed`, {

@@ -38,17 +38,8 @@ export async function findDueSensors(
   db: Queryable,
   options: { types: readonly string[]; limit: number; now?: Date | null },
 ): Promise<DueSensor[]> {
-  const { rows } = await db.query<{
-    tenant: string;
-    id: string;
-    pipeline: string;
-    definition: SensorDefinition;
-    generation: string;
-    cursor: string | null;
-    version: number;
-    failures: number;
-    config_seq: number | null;
-  }>(due, [options.now ?? null, options.types, options.limit]);
+  type Row = Omit<DueSensor, 'configSeq'> & { config_seq: number | null };
+  const { rows } = await db.query<Row>(due, [options.now ?? null, options.types, options.limit]);
   return rows.map(({ config_seq, ...row }) => ({ ...row, configSeq: config_seq }));
 }
 
