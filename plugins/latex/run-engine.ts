@@ -126,17 +126,16 @@ function environmentOf(folder: string, ctx: StepContext): Record<string, string>
   };
 }
 
-const knownTrees = new Map<string, Promise<string[]>>();
+const knownTrees = new Map<string, string[]>();
 
-/** By the installation's own word, once a PATH. */
-function installedTrees(folder: string, ctx: StepContext, env: Record<string, string>): Promise<string[]> {
+/** By the installation's own word, once a PATH. Who asks at the same time asks too: one that is aborted ends nobody else. */
+async function installedTrees(folder: string, ctx: StepContext, env: Record<string, string>): Promise<string[]> {
   const path = env.PATH ?? '';
   const known = knownTrees.get(path);
   if (known) return known;
-  const asked = askTrees(folder, ctx, env);
-  knownTrees.set(path, asked);
-  asked.catch(() => knownTrees.delete(path));
-  return asked;
+  const trees = await askTrees(folder, ctx, env);
+  knownTrees.set(path, trees);
+  return trees;
 }
 
 async function askTrees(folder: string, ctx: StepContext, env: Record<string, string>): Promise<string[]> {
