@@ -1,5 +1,6 @@
 // `cronwright signal`: answers what a run asks, or shows what it asks.
 import { CronwrightError } from '../domain/errors.ts';
+import { snippetOf } from '../reads/wait-snippet.ts';
 import type { RunDetailAnswer } from './answers.ts';
 import type { CliContext } from './cli-context.ts';
 import { connect, type DaemonOptions } from './connect.ts';
@@ -67,7 +68,10 @@ async function showQuestions(context: CliContext, id: string, options: SignalOpt
     return exitCodes.done;
   }
   if (open.length === 0) printLine(context, `${id} is ${run.state} and asks nothing.`);
-  for (const line of describeWaits(open, context.clock.now())) printLine(context, line);
+  for (const one of open) {
+    for (const line of describeWaits([one], context.clock.now())) printLine(context, line);
+    for (const line of snippetOf(one.form)?.split('\n') ?? []) printLine(context, `    ${plainText(line)}`);
+  }
   return exitCodes.done;
 }
 

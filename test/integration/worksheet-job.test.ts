@@ -121,5 +121,10 @@ describe('a worksheet in older words', () => {
       ...{ status: 'error', current_step: 'latex', error_message: 'no answer', error_log: 'what it said' },
       completed_at: null,
     });
+    const mute = await runAfter(1, null, 'failed');
+    await stepRun(mute, 'design', 'failed', null, { name: 'LlmRefused', class: 'fatal', message: 'no key' });
+    const { error_message, error_log } = await job(mute);
+    expect(error_message).toBe('no key');
+    expect(JSON.parse(error_log)).toMatchObject({ name: 'LlmRefused', class: 'fatal' });
   });
 });
