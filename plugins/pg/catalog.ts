@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { catalogObject, kinds } from './catalog-object.ts';
 import { readFunctions } from './read-functions.ts';
 import { readRelations } from './read-relations.ts';
+import { requireSchemas } from './require-schemas.ts';
 
 const input = z.strictObject({
   connection: z.string().min(1).describe('A connection from the configuration; `self` is Cronwright’s own database.'),
@@ -54,14 +55,3 @@ export const catalog = defineStep({
 });
 
 /** A schema without any object is more likely a slip of the pen than what was meant. */
-function requireSchemas(wanted: readonly string[] | undefined, found: ReadonlySet<string>): void {
-  const missing = (wanted ?? []).filter((schema) => !found.has(schema));
-  if (missing.length === 0) return;
-  throw new StepError(
-    'fatal',
-    `nothing to see in the schema ${missing.join(', ')}: does it exist, and may this user read it?`,
-    {
-      name: 'SchemaNotFound',
-    },
-  );
-}

@@ -3,6 +3,7 @@ import { defineStep, StepError } from 'cronwright/plugin';
 import { z } from 'zod';
 import { kinds } from './catalog-object.ts';
 import { findObject, type ListedObject, listObjects } from './list-objects.ts';
+import { requireSchemas } from './require-schemas.ts';
 
 const input = z.strictObject({
   connection: z.string().min(1).describe('A connection from the configuration; `self` is Cronwright’s own database.'),
@@ -49,6 +50,7 @@ export const objects = defineStep({
     const sql = await ctx.sql(given.connection, { readOnly: true });
     const isAsked = given.ids.length > 0;
     const listed = await listObjects(sql, { schemas: given.schemas }, isAsked ? given.ids : undefined);
+    if (!isAsked) requireSchemas(given.schemas, new Set(listed.map(({ schema }) => schema)));
     const found = isAsked
       ? inOrderOf(given.ids, listed)
       : listed.filter(({ kind }) => given.kinds === undefined || given.kinds.includes(kind)).map(toOutput);

@@ -78,6 +78,11 @@ describe('pg.objects', () => {
     ]);
   });
 
+  it('names a schema in which there is nothing, instead of listing nothing', async () => {
+    const ran = await run('pg.objects', { connection: 'main', schemas: ['shop', 'shopp'] });
+    expect(errorOf(ran)).toMatchObject({ name: 'SchemaNotFound', message: expect.stringContaining('schema shopp:') });
+  });
+
   it('takes ids as people write them, each once in their order, and keeps those that lead nowhere', async () => {
     const { objects, missing } = await list({
       ids: ['order_summary', 'shop.nope', 'shop.customers', 'shop.order_summary'],
