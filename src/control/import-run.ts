@@ -3,7 +3,6 @@
 import type { Json } from '../base/json.ts';
 import { type Queryable, statement } from '../db/database.ts';
 import { CronwrightError, errorMessage, type Problem } from '../domain/errors.ts';
-import { importedRunId } from '../domain/imported-run.ts';
 import type { NewRun } from '../domain/new-run.ts';
 import type { Pipeline } from '../domain/pipeline.ts';
 import { enqueueRuns } from '../queue/enqueue-runs.ts';
@@ -34,7 +33,17 @@ export interface ImportedRun extends Pick<StartedRun, 'id' | 'tenant' | 'pipelin
   kept_steps: string[];
 }
 
-const known = statement('find_imported_run', 'select id from cronwright.runs where id = $1');
+const known = statement(
+  'find_imported_run',
+  'select run_id from cronwright.imports where tenant = $1 and pipeline = $2 and source = $3',
+);
+
+// Who comes first for a name takes it; a repetition of this transaction finds its own run there.
+const takeName = statement(
+  'take_import_name',
+  `insert into cronwright.imports (tenant, pipeline, source, run_id) values ($1, $2, $3, $4)
+  on conflict (tenant, pipeline, source) do nothing`,
+);
 
 // Token 0 and borrowed: another system did it, and a rollback of this run does not undo it.
 const putSteps = statement(
@@ -67,26 +76,34 @@ export async function importRun(
   const { context, room } = starter;
   const pipeline = requirePipeline(context, caller.tenant, pipelineId);
   const { inputs, priority } = request;
-  const made = newRunOf(context, pipeline, { inputs, priority }, caller);
-  const run = { ...made, id: importedRunId(caller.tenant, pipelineId, request.source) };
+  const run = newRunOf(context, pipeline, { inputs, priority }, caller);
   const outputs = await checkOutputs(context, pipeline, request.outputs);
   const kept = [...outputs.keys()];
-  const answer = { id: run.id, tenant: run.tenant, pipeline: run.pipeline, kept_steps: kept };
-  if ((await context.db.query(known, [run.id])).rows.length > 0) return { ...answer, imported: false };
+  const name = [caller.tenant, pipelineId, request.source];
+  const answer = { tenant: run.tenant, pipeline: run.pipeline, kept_steps: kept };
+  const there = await findImported(context.db, name);
+  if (there !== undefined) return { ...answer, id: there, imported: false };
   await room.reserve(caller.tenant, 1);
-  const isNew = await context.db.transaction(
+  const id = await context.db.transaction(
     async (tx) => {
-      if ((await enqueueRuns(tx, [run])).length === 0) return false;
+      await tx.query(takeName, [...name, run.id]);
+      const taken = await findImported(tx, name);
+      if (taken !== run.id || (await enqueueRuns(tx, [run])).length === 0) return taken ?? run.id;
       await tx.query(putSteps, [run.id, run.tenant, kept, [...outputs.values()]]);
       await tx.query(notePast, [run.id]);
       await sayAll(tx, run, kept.at(-1) ?? pipeline.steps[0]?.id ?? '', request);
       await tellImported(tx, run, { source: request.source, kept_steps: kept, facts: request.facts ?? null });
-      return true;
+      return run.id;
     },
     { idempotent: true },
   );
-  if (isNew) await announceRuns(context, [run]);
-  return { ...answer, imported: isNew };
+  const isOurs = id === run.id;
+  if (isOurs) await announceRuns(context, [run]);
+  return { ...answer, id, imported: isOurs };
+}
+
+async function findImported(db: Queryable, name: readonly string[]): Promise<string | undefined> {
+  return (await db.query<{ run_id: string }>(known, name)).rows[0]?.run_id;
 }
 
 /** As JSON, by step in the order of the pipeline. */

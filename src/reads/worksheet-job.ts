@@ -2,7 +2,6 @@
 import { z } from 'zod';
 import { type Queryable, statement } from '../db/database.ts';
 import { CronwrightError } from '../domain/errors.ts';
-import { importedRunId } from '../domain/imported-run.ts';
 import { isUuid } from './cursor.ts';
 import { getRun, type RunDetail, runNotFound } from './get-run.ts';
 import { runSteps, type StepView } from './run-steps.ts';
@@ -53,14 +52,18 @@ const rules = statement(
   where r.id = $1`,
 );
 
+const imported = statement(
+  'find_imported_worksheet',
+  'select run_id from cronwright.imports where tenant = $1 and pipeline = $2 and source = $3',
+);
+
 /** The id of a run, or what an older system called it before it was taken over. Throws `not_found`. */
 export async function requireWorksheetRun(db: Queryable, tenant: string, id: string): Promise<RunDetail> {
-  const ids = [...(isUuid(id) ? [id] : []), importedRunId(tenant, worksheetPipeline, id)];
-  for (const one of ids) {
-    const run = await getRun(db, tenant, one).catch(noneThere);
-    if (run?.pipeline === worksheetPipeline) return run;
-  }
-  throw runNotFound(id);
+  const run = isUuid(id) ? await getRun(db, tenant, id).catch(noneThere) : undefined;
+  if (run?.pipeline === worksheetPipeline) return run;
+  const { rows } = await db.query<{ run_id: string }>(imported, [tenant, worksheetPipeline, id]);
+  if (rows[0] === undefined) throw runNotFound(id);
+  return getRun(db, tenant, rows[0].run_id);
 }
 
 /** A database that is away is no job that is not there. */

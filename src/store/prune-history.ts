@@ -46,7 +46,7 @@ const countEnqueued = statement(
 );
 
 const belongings = [
-  ...['step_runs', 'compensations', 'waits', 'history', 'logs', 'sensor_events'],
+  ...['step_runs', 'compensations', 'waits', 'history', 'logs', 'sensor_events', 'imports'],
   // The ledger outlives them: it says what a month has cost.
   ...['conversations', 'cost_totals', 'budget_grants'],
 ].map((table) => statement(`prune_${table}`, `delete from cronwright.${table} where run_id = any($1::uuid[])`));

@@ -97,3 +97,15 @@ create index if not exists sla_misses_of_run on cronwright.sla_misses (run_id) w
 create index if not exists sla_misses_of_schedule on cronwright.sla_misses (tenant, schedule, missed_at) where schedule is not null;
 
 create index if not exists sla_misses_by_time on cronwright.sla_misses (missed_at);
+
+-- One row a thing of another system that a run was made of: source is what that system calls it. Its key is what makes it be
+-- taken over once. Gone with its run.
+create table if not exists cronwright.imports (
+  tenant text not null,
+  pipeline text not null,
+  source text not null,
+  run_id uuid not null,
+  primary key (tenant, pipeline, source)
+);
+
+create index if not exists imports_of_run on cronwright.imports (run_id);
