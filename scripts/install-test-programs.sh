@@ -5,7 +5,7 @@ set -uo pipefail
 
 wanted=(
   'git git'
-  'pg_dump postgresql-client'
+  'pg_dump postgresql'
   'pdflatex texlive-latex-base lmodern'
   'promtool prometheus'
   'chromium chromium'

@@ -1,5 +1,6 @@
 // `cronwright trigger`: starts a run now, of a schedule or of a pipeline.
 import type { InputDefinition } from '../domain/pipeline.ts';
+import type { RunDetail } from '../reads/get-run.ts';
 import type { StartAnswer } from './answers.ts';
 import type { CliContext } from './cli-context.ts';
 import { connect, type DaemonOptions } from './connect.ts';
@@ -7,6 +8,7 @@ import { type DaemonClient, segment } from './daemon-client.ts';
 import { type ExitCode, exitCodes } from './exit-code.ts';
 import { instantOrDistance, wrongOption } from './option-values.ts';
 import { parseInputs } from './parse-inputs.ts';
+import { plainText } from './plain-text.ts';
 import { printJson, printJsonLine, printLine } from './print.ts';
 import { paintState } from './show-state.ts';
 
@@ -54,7 +56,11 @@ export async function trigger(context: CliContext, id: string, options: TriggerO
   if (!options.json) printLine(context, runId);
   const state = await followLog(context, daemon, runId, options.json ? { json: true } : {});
   if (options.json) printJsonLine(context, { run_id: runId, state });
-  else printLine(context, paintState(context.stdout.colors, state));
+  else {
+    const { error } = await daemon.get<Pick<RunDetail, 'error'>>(`/runs/${segment(runId)}`);
+    const why = error === null ? '' : `  ${plainText(`${error.name}: ${error.message}`)}`;
+    printLine(context, `${paintState(context.stdout.colors, state)}${why}`);
+  }
   return state === 'completed' ? exitCodes.done : exitCodes.failed;
 }
 

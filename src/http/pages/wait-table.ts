@@ -14,7 +14,7 @@ ${waits.map(
 <td data-label="asks">${clip(wait.message ?? wait.kind.replaceAll('_', ' '), 240)}${isOfRun ? snippet(wait) : ''}${wait.kind === 'timer' ? '' : html`<br><code class="asked">${howTo(wait)}</code>`}</td>
 <td data-label="who may answer">${whoMay(wait)}</td>
 <td data-label="since" class="n">${relative(wait.asked_at, now)}</td>
-<td data-label="until" class="n">${wait.timeout_at === null ? html`<span class="dim">answered</span>` : html`${relative(wait.timeout_at, now)}${wait.kind === 'timer' ? '' : html`<br><span class="dim">then ${wait.on_timeout}</span>`}`}</td></tr>`,
+<td data-label="until" class="n">${wait.timeout_at === null ? html`<span class="dim">no end</span>` : html`${relative(wait.timeout_at, now)}${wait.kind === 'timer' ? '' : html`<br><span class="dim">then ${wait.on_timeout}</span>`}`}</td></tr>`,
 )}
 </tbody></table>`;
 }
