@@ -59,7 +59,7 @@ export async function databaseServer(ctx: StepContext, connection: string): Prom
 }
 
 /** The variables of libpq for a URL; what the URL leaves out is left to libpq. */
-export function environmentOf(text: string): Record<string, string> {
+function environmentOf(text: string): Record<string, string> {
   const url = new URL(text);
   const env: Record<string, string> = {
     ...given('PGHOST', decodeURIComponent(url.hostname).replace(/^\[(.*)\]$/, '$1')),
@@ -79,7 +79,7 @@ function given(name: string, value: string): Record<string, string> {
   return value === '' ? {} : { [name]: value };
 }
 
-export function withDatabase(text: string, database: string | undefined): string {
+function withDatabase(text: string, database: string | undefined): string {
   if (database === undefined) return text;
   const url = new URL(text);
   url.pathname = `/${encodeURIComponent(database)}`;

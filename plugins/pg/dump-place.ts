@@ -52,7 +52,7 @@ export function isDumpOf(file: string, name: string): boolean {
 }
 
 /** What is being written: nobody takes it for a dump. */
-export function unfinished(file: string): string {
+function unfinished(file: string): string {
   return `${file}.part`;
 }
 

@@ -60,8 +60,6 @@ export const dumpOutput = z.object({
   omitted: z.array(z.string()).describe('What the database has and the dump has not; by pg_dump nothing.'),
 });
 
-export type DumpOutput = z.output<typeof dumpOutput>;
-
 /** What a way of dumping came to. */
 interface Dumped extends WrittenFile {
   tables: Record<string, number>;

@@ -221,6 +221,9 @@ const embeddedNotice =
 function needsRestart(before: Settings, after: Settings): boolean {
   // What a reload puts in force is looked at apart.
   const shown = ({ onFailure, ...settings }: Settings) =>
-    JSON.stringify([describeSettings({ ...settings, onFailure, sharedLimits: before.sharedLimits, budgets: before.budgets }), onFailure]);
+    JSON.stringify([
+      describeSettings({ ...settings, onFailure, sharedLimits: before.sharedLimits, budgets: before.budgets }),
+      onFailure,
+    ]);
   return shown({ ...before, sources: {} }) !== shown({ ...after, sources: {} });
 }

@@ -49,7 +49,7 @@ export const calendarSchema = z
   })
   .describe('Days on which a schedule fires, by the local date in its zone.');
 
-export const slaSchema = z
+const slaSchema = z
   .strictObject({
     start_within: duration.optional().describe('From the nominal time until it has to have started.'),
     complete_within: duration.optional().describe('From the nominal time until it has to be completed.'),
