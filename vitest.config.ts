@@ -20,6 +20,7 @@ export default defineConfig({
         'src/http/**': { lines: 70 },
       },
     },
+    // Projects of one group share its workers; a group begins when the one before it has ended.
     projects: [
       {
         resolve: { alias },
@@ -35,7 +36,7 @@ export default defineConfig({
         resolve: { alias },
         test: {
           name: 'conformance',
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 0 },
           include: ['test/conformance/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
@@ -48,7 +49,7 @@ export default defineConfig({
         resolve: { alias },
         test: {
           name: 'integration',
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 1 },
           include: ['test/integration/**/*.test.ts', 'test/plugins/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 60_000,
@@ -61,7 +62,7 @@ export default defineConfig({
         resolve: { alias },
         test: {
           name: 'e2e',
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 1 },
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 180_000,
           hookTimeout: 120_000,
@@ -74,7 +75,7 @@ export default defineConfig({
         resolve: { alias },
         test: {
           name: 'chaos',
-          sequence: { groupOrder: 4 },
+          sequence: { groupOrder: 2 },
           include: ['test/chaos/**/*.test.ts'],
           testTimeout: 180_000,
           hookTimeout: 120_000,

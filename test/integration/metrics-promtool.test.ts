@@ -53,6 +53,23 @@ async function renderEverything(): Promise<string> {
     reason: 'no node was there',
   });
   events.emit('schedules.watched', { stalled: 1 });
+  const { tenant, pipeline } = run;
+  events.emit('run.sla_missed', { ...run, kind: 'start', withinMs: 60_000, dueAt: 60_000, count: 1 });
+  events.emit('sensor.checked', {
+    tenant,
+    pipeline,
+    sensor: 's',
+    result: 'success',
+    events: 1,
+    runs: 1,
+    durationMs: 9,
+  });
+  const asked = { ...run, step: 'write', provider: 'openai', model: 'm' };
+  events.emit('llm.called', { ...asked, result: 'success', durationMs: 900 });
+  const tokens = { promptTokens: 10, completionTokens: 5, cachedTokens: 2 };
+  events.emit('cost.spent', { ...asked, what: 'llm:openai/m', usd: 0.01, ...tokens });
+  const budget = { budget: 'run', limitUsd: 1, spentUsd: 1, heldUsd: 0, unknownUsd: 0, wantedUsd: 1 } as const;
+  events.emit('budget.exceeded', { ...run, step: 'write', ...budget, action: 'fail' });
   events.emit('nodes.counted', { live: 2, hashes: 2 });
   const call = {
     id: 'c',

@@ -187,9 +187,12 @@ describe.each(engineVariants)('a rollback on $name', (variant) => {
 
   it('ends a compensation at its own timeout, and says that it failed', async () => {
     script.failures.set('b', [fatal()]);
-    gate(script, 'undo a');
+    const undo = gate(script, 'undo a');
     const id = await world.start('hanging');
     expect((await world.reached(id, ['rollback_failed'])).message).toContain('could not undo a: TimeoutError');
+    undo.open();
+    expect(await rollback(id)).toMatchObject({ id, state: 'rolling_back' });
+    expect((await world.reached(id)).state).toBe('rolled_back');
   });
 
   it('waits for a compensation that is retried later, without a worker', async () => {

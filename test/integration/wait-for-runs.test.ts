@@ -31,9 +31,11 @@ describe('waiting for runs', () => {
   let server: HttpServer;
   let script: Script;
   let folder: string;
+  /** Names of statements that were answered, in order. */
+  const answered: string[] = [];
 
   beforeAll(async () => {
-    test = await createTestDatabase('postgres');
+    test = await createTestDatabase('postgres', { onQuery: (name) => void answered.push(name) });
     script = createScript();
     world = await startEngineWorld({ db: test.db, script, pipelines });
     server = createWorldServer({ db: test.db, engine: world.engine, events: world.events });
@@ -76,8 +78,10 @@ describe('waiting for runs', () => {
   it('means the runs of a filter that are live when it comes', async () => {
     const held = gate(script, 'a');
     const id = await world.start('work');
-    const waiting = ask({ filter: { pipeline: 'work' } });
     await held.entered;
+    answered.length = 0;
+    const waiting = ask({ filter: { pipeline: 'work' } });
+    await eventually(async () => expect(answered).toContain('list_live_ids'));
     held.open();
     expect((await waiting).body).toMatchObject({ done: true, total: 1, ids: [id] });
     expect((await ask({ filter: { pipeline: 'work' } })).body).toMatchObject({ done: true, total: 0 });
