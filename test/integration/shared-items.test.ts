@@ -56,10 +56,15 @@ describe('items on two nodes', () => {
   });
 
   const one = () => worlds[0] as EngineWorld;
+  const two = () => worlds[1] as EngineWorld;
 
   it('share them, and the step goes on with all outputs in order', async () => {
     // The first node takes some, and leaves the rest to the other.
-    const stop = one().events.on('step.finished', () => one().engine.pauseClaims(true));
+    two().engine.pauseClaims(true);
+    const stop = one().events.on('step.finished', () => {
+      one().engine.pauseClaims(true);
+      two().engine.pauseClaims(false);
+    });
     const id = await one().start('shared');
     const run = await one().reached(id);
     stop();
