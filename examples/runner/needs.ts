@@ -5,7 +5,7 @@ import type { Need } from '../example.ts';
 const programs: Readonly<Record<Exclude<Need, 'postgresql'>, { program: string; args: string[]; install: string }>> = {
   git: { program: 'git', args: ['--version'], install: 'git' },
   pg_dump: { program: 'pg_dump', args: ['--version'], install: 'postgresql-client' },
-  pdflatex: { program: 'pdflatex', args: ['--version'], install: 'texlive-latex-base and lmodern' },
+  pdflatex: { program: 'pdflatex', args: ['--version'], install: 'texlive-latex-base lmodern' },
 };
 
 /** One sentence for each program that is missing. The server for `postgresql` is looked for when it is started. */
