@@ -1,10 +1,10 @@
 // Step pg.catalog: the tables, views and functions of a database, with columns, keys, indexes, comments and definitions.
-import { defineStep, StepError } from 'cronwright/plugin';
+import { defineStep } from 'cronwright/plugin';
 import { z } from 'zod';
 import { catalogObject, kinds } from './catalog-object.ts';
+import { requireAtMost, requireSchemas } from './check-extent.ts';
 import { readFunctions } from './read-functions.ts';
 import { readRelations } from './read-relations.ts';
-import { requireSchemas } from './require-schemas.ts';
 
 const input = z.strictObject({
   connection: z.string().min(1).describe('A connection from the configuration; `self` is Cronwright’s own database.'),
@@ -44,10 +44,7 @@ export const catalog = defineStep({
     const found = [...relations, ...functions];
     requireSchemas(given.schemas, new Set(found.map(({ schema }) => schema)));
     const objects = found.filter(({ kind }) => given.kinds === undefined || given.kinds.includes(kind));
-    if (objects.length > given.max_objects) {
-      const text = `the catalogue has ${objects.length} objects, allowed are ${given.max_objects} (max_objects)`;
-      throw new StepError('fatal', text, { name: 'CatalogTooLarge' });
-    }
+    requireAtMost(objects.length, given.max_objects);
     const counts: Record<string, number> = {};
     for (const { kind } of objects) counts[kind] = (counts[kind] ?? 0) + 1;
     return { database: String(rows[0]?.database), server: String(rows[0]?.server), objects, counts };

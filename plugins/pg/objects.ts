@@ -1,9 +1,9 @@
 // Step pg.objects: ids, names and kinds of the objects of a database, of all or of those that are asked for.
-import { defineStep, StepError } from 'cronwright/plugin';
+import { defineStep } from 'cronwright/plugin';
 import { z } from 'zod';
 import { kinds } from './catalog-object.ts';
+import { requireAtMost, requireSchemas } from './check-extent.ts';
 import { findObject, type ListedObject, listObjects } from './list-objects.ts';
-import { requireSchemas } from './require-schemas.ts';
 
 const input = z.strictObject({
   connection: z.string().min(1).describe('A connection from the configuration; `self` is Cronwright’s own database.'),
@@ -54,10 +54,7 @@ export const objects = defineStep({
     const found = isAsked
       ? inOrderOf(given.ids, listed)
       : listed.filter(({ kind }) => given.kinds === undefined || given.kinds.includes(kind)).map(toOutput);
-    if (found.length > given.max_objects) {
-      const text = `the catalogue has ${found.length} objects, allowed are ${given.max_objects} (max_objects)`;
-      throw new StepError('fatal', text, { name: 'CatalogTooLarge' });
-    }
+    requireAtMost(found.length, given.max_objects);
     const missing = found.filter(({ kind }) => kind === null).map(({ id }) => id);
     if (missing.length > 0) ctx.log.warn(`there are no objects ${missing.join(', ')}`);
     return { objects: found, missing };

@@ -1,4 +1,4 @@
-// Schemas that are asked for by name have to be there: a misspelt one would otherwise be an empty answer.
+// Whether what was asked for is there and is not too much: a misspelt schema would otherwise be an empty answer.
 import { StepError } from 'cronwright/plugin';
 
 /** Throws a fatal `SchemaNotFound` that names those in which nothing was found. */
@@ -12,4 +12,11 @@ export function requireSchemas(wanted: readonly string[] | undefined, found: Rea
       name: 'SchemaNotFound',
     },
   );
+}
+
+/** Throws a fatal `CatalogTooLarge` that says how many objects there are. */
+export function requireAtMost(count: number, most: number): void {
+  if (count <= most) return;
+  const text = `the catalogue has ${count} objects, allowed are ${most} (max_objects)`;
+  throw new StepError('fatal', text, { name: 'CatalogTooLarge' });
 }
